@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+# The whole workflow; `make help` lists the verbs.
+#
+#   build/bin/tm                     the command line
+#   build/lib/libtm.so               the engine, as the debugger scripts load it
+#   build/lib/libtm-preload.so       what `tm run` puts before the traced program
+#   build/lib/python/tm/             the Python package, with one _tm.<ABI>.so for each interpreter of PYTHONS
+#   build/obj/, build/tests/         objects, C unit tests
+#
+# The tools find one another by these relative places, so that a build can be moved or installed anywhere.
+
+PYTHONS ?= python3
+BUILD ?= build
+PREFIX ?= /usr/local
+FUZZ_S ?= 60
+STORM_N ?= 1000
+WERROR ?= -Werror
+SANITIZE ?=
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+# Short lines unless V=1.
+Q := $(if $(V),,@)
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+# ---- what is built from what -----------------------------------------------------------------------------------
+
+PACKAGES := libelf libdw json-c libzstd
+ENGINE_SOURCES := $(filter-out reader/main.c,$(wildcard reader/*.c))
+RUNTIME_SOURCES := $(filter-out runtime/preload.c,$(wildcard runtime/*.c))
+PACKAGE_FILES := $(shell find runtime/python/tm -name '*.py' -o -name '*.pyi' -o -name py.typed 2>/dev/null)
+UNIT_SOURCES := $(wildcard tests/*/test_*.c)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+
+WARNINGS := -Wall -Wextra $(WERROR)
+COMMON := -std=gnu11 -O2 -g -fPIC -fvisibility=hidden $(WARNINGS) -I. $(SANITIZE)
+ENGINE_FLAGS = $(COMMON) $(PACKAGE_CFLAGS)
+ENGINE_LIBS = $(PACKAGE_LIBS) -pthread -ldl -lm
+RUNTIME_FLAGS := $(COMMON) -ftls-model=initial-exec
+RUNTIME_LIBS := -pthread -ldl
+
+OBJ := $(BUILD)/obj
+LIB := $(BUILD)/lib
+ENGINE_OBJECTS := $(ENGINE_SOURCES:%.c=$(OBJ)/%.o)
+UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+PACKAGE := $(PACKAGE_FILES:runtime/python/%=$(LIB)/python/%)
+
+# Interpreters and libraries are asked only for verbs that compile here: the others must work where neither exists.
+LIGHT := help demo test bench storm fuzz test-newest sanitize lint format check clean needs
+ifneq ($(filter-out $(LIGHT),$(or $(MAKECMDGOALS),all)),)
+FACTS := $(shell tools/python-facts $(PYTHONS))
+ifneq ($(.SHELLSTATUS),0)
+$(error $(FACTS))
+endif
+MISSING := $(shell tools/needs --check build)
+ifneq ($(MISSING),)
+$(error not installed: $(MISSING).  `make needs` installs what a build needs)
+endif
+PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
+PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES))
+endif
+
+# ---- verbs -----------------------------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(BUILD)/bin/tm $(LIB)/libtm.so $(LIB)/libtm-preload.so $(PACKAGE) ## build for PYTHONS (names or paths; default python3) into build/
+
+.PHONY: help
+help: ## list the verbs
+	@echo 'make [VERB] [PYTHONS="python3.11 /opt/py/bin/python3.12"] [CC=clang]'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: needs
+needs: ## install what a build needs (Debian, Ubuntu); says what before it does
+	@tools/needs build
+
+.PHONY: demo
+demo: ## a leaking service, its core, and the leaking line: command line, GDB, LLDB
+	@tools/needs build demo
+	@$(MAKE) --no-print-directory all PYTHONS='$(PYTHONS)'
+	@core-samples/demo.sh $(firstword $(PYTHONS))
+
+.PHONY: test
+test: ## all tests, on every CPython that is found (TEST_PYTHONS names others; ARGS goes to pytest)
+	@tools/needs build test
+	@tools/test $(ARGS)
+
+.PHONY: units
+units: $(UNITS) ## compile the C unit tests into build/tests/
+
+.PHONY: sanitize
+sanitize: ## compile engine and unit tests with ASan and UBSan into build/sanitize/, and run the unit tests
+	@tools/needs build test
+	@$(MAKE) --no-print-directory build-sanitize
+	@tools/test --units build/sanitize
+
+# The sanitised engine comes with its own command line, for tests that want to feed it broken files.
+.PHONY: build-sanitize
+build-sanitize:
+	@$(MAKE) --no-print-directory BUILD=build/sanitize units build/sanitize/bin/tm build/sanitize/lib/libtm.so \
+	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+
+.PHONY: bench
+bench: ## slowdown and memory, against untraced and against tracemalloc
+	@tools/needs build
+	@$(MAKE) --no-print-directory all PYTHONS='$(PYTHONS)'
+	@$(firstword $(PYTHONS)) bench/bench.py $(ARGS)
+
+.PHONY: bench-reader
+bench-reader: all ## how fast the reader answers on a big table
+	@$(firstword $(PYTHONS)) bench/bench_reader.py $(ARGS)
+
+.PHONY: storm
+storm: ## kill a traced storm of allocations STORM_N times (default 1000), and read every corpse
+	@tools/needs build test
+	@STORM_N=$(STORM_N) tools/test tests/storm $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZ_S seconds (default 60) under ASan and UBSan
+	@tools/needs build fuzz
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang WERROR= fuzz-targets \
+	    SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+	@tools/fuzz $(FUZZ_S)
+
+.PHONY: fuzz-targets
+fuzz-targets: $(FUZZ_SOURCES:%.c=$(BUILD)/%)
+
+.PHONY: test-newest
+test-newest: ## the tests on the newest CPythons, in a chroot of Debian sid (needs root)
+	@tools/test-newest $(ARGS)
+
+.PHONY: lint
+lint: ## clang-format, clang-tidy, cppcheck, shellcheck, pyflakes: silent when all is well
+	@tools/needs build lint
+	@tools/lint
+
+.PHONY: format
+format: ## let clang-format write the C files
+	@clang-format -i $$(find runtime reader tests bench -name '*.[ch]')
+
+.PHONY: check
+check: ## lint, sanitize and test: what to run before a commit
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory sanitize
+	@$(MAKE) --no-print-directory test
+
+.PHONY: install
+install: all ## install below PREFIX (default /usr/local); honours DESTDIR; can be moved later
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/python/tm
+	install -d $(DESTDIR)$(PREFIX)/share/tm/gdb $(DESTDIR)$(PREFIX)/share/tm/lldb
+	install $(BUILD)/bin/tm $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(LIB)/libtm.so $(LIB)/libtm-preload.so $(DESTDIR)$(PREFIX)/lib/
+	cd $(LIB)/python && find tm -type f ! -name '*.pyc' -exec install -m 644 -D '{}' '$(abspath $(DESTDIR)$(PREFIX))/lib/python/{}' ';'
+	install -m 644 gdb/*.py $(DESTDIR)$(PREFIX)/share/tm/gdb/
+	install -m 644 lldb/*.py $(DESTDIR)$(PREFIX)/share/tm/lldb/
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+# ---- rules -----------------------------------------------------------------------------------------------------
+
+# Another compiler or other flags: compile anew.  The files change only when their content does.
+.PHONY: FORCE
+$(OBJ)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(ENGINE_FLAGS) $(RUNTIME_FLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(ENGINE_FLAGS) $(RUNTIME_FLAGS)' >$@
+
+$(OBJ)/reader/%.o: reader/%.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo '  compile $@'
+	$(Q)$(CC) $(ENGINE_FLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(OBJ)/tests/%.o: tests/%.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo '  compile $@'
+	$(Q)$(CC) $(ENGINE_FLAGS) -Ireader -I$(<D) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIB)/libtm.so: $(ENGINE_OBJECTS)
+	@mkdir -p $(@D)
+	@echo '  link    $@'
+	$(Q)$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-soname,libtm.so $^ $(ENGINE_LIBS) -o $@
+
+$(BUILD)/bin/tm: $(OBJ)/reader/main.o $(ENGINE_OBJECTS)
+	@mkdir -p $(@D)
+	@echo '  link    $@'
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) $^ $(ENGINE_LIBS) -o $@
+
+# No symbol of Python: it is loaded into the shells and helpers of a traced program too.
+$(LIB)/libtm-preload.so: runtime/preload.c $(OBJ)/flags
+	@mkdir -p $(@D) $(OBJ)/runtime
+	@echo '  link    $@'
+	$(Q)$(CC) -shared $(RUNTIME_FLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $(OBJ)/runtime/preload.d $< $(RUNTIME_LIBS) -o $@
+
+$(LIB)/python/%: runtime/python/%
+	@mkdir -p $(@D)
+	@install -m 644 $< $@
+
+# extension FACT: the rules for one interpreter.  Two interpreters with the same ABI share an extension; the headers
+# of the first one count.
+define extension
+$(eval words := $(subst |, ,$(1)))
+$(eval suffix := $(word 2,$(words)))
+ifndef extension$(suffix)
+extension$(suffix) := 1
+all: $(LIB)/python/tm/_tm$(suffix)
+$(LIB)/python/tm/_tm$(suffix): $(RUNTIME_SOURCES:runtime/%.c=$(OBJ)/runtime$(suffix)/%.o)
+	@mkdir -p $$(@D)
+	@echo '  link    $$@'
+	$$(Q)$$(CC) -shared $$(SANITIZE) $$(LDFLAGS) $$^ $$(RUNTIME_LIBS) -o $$@
+$(OBJ)/runtime$(suffix)/%.o: runtime/%.c $(OBJ)/flags
+	@mkdir -p $$(@D)
+	@echo '  compile $$@'
+	$$(Q)$$(CC) $$(RUNTIME_FLAGS) -isystem $(word 3,$(words)) $$(CFLAGS) -MD -MP -c $$< -o $$@
+endif
+endef
+$(foreach fact,$(FACTS),$(eval $(call extension,$(fact))))
+
+# What a folder of tests has beside its test_*.c is at the disposal of each of them.
+define unit
+$(BUILD)/$(1): $(OBJ)/$(1).o $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(dir $(1))test_%.c,$(wildcard $(dir $(1))*.c))) $(ENGINE_OBJECTS)
+	@mkdir -p $$(@D)
+	@echo '  link    $$@'
+	$$(Q)$$(CC) $$(SANITIZE) $$(LDFLAGS) $$^ $$(ENGINE_LIBS) -lcmocka -o $$@
+endef
+$(foreach source,$(UNIT_SOURCES),$(eval $(call unit,$(source:.c=))))
+
+$(BUILD)/tests/fuzz/%: $(OBJ)/tests/fuzz/%.o $(ENGINE_OBJECTS)
+	@mkdir -p $(@D)
+	@echo '  link    $@'
+	$(Q)$(CC) -fsanitize=fuzzer $(SANITIZE) $(LDFLAGS) $^ $(ENGINE_LIBS) -o $@
+
+# The oracle of tests/layout: prints the compiled structs of runtime/layout.h as DWARF has them.
+$(BUILD)/tests/layout/dump_layout: $(OBJ)/tests/layout/dump_layout.o
+	@mkdir -p $(@D)
+	@echo '  link    $@'
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) $^ $(ENGINE_LIBS) -o $@
+ifneq ($(wildcard tests/layout/dump_layout.c),)
+units: $(BUILD)/tests/layout/dump_layout
+endif
+
+.SECONDARY:
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
