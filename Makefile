@@ -20,6 +20,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
+# Verbs that build on the way use all cores, unless the caller chose with -j.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # Short lines unless V=1.
 Q := $(if $(V),,@)
 
@@ -82,13 +84,15 @@ needs: ## install what a build needs (Debian, Ubuntu); says what before it does
 .PHONY: demo
 demo: ## a leaking service, its core, and the leaking line: command line, GDB, LLDB
 	@tools/needs build demo
-	@$(MAKE) --no-print-directory all PYTHONS='$(PYTHONS)'
+	@$(MAKE) --no-print-directory $(JOBS) all PYTHONS='$(PYTHONS)'
 	@core-samples/demo.sh $(firstword $(PYTHONS))
 
 .PHONY: test
-test: ## all tests, on every CPython that is found (TEST_PYTHONS names others; ARGS goes to pytest)
+test: ## all tests, on every CPython that is found (TEST_PYTHONS names others, ARGS goes to pytest)
 	@tools/needs build test
-	@tools/test $(ARGS)
+	@$(MAKE) --no-print-directory $(JOBS) all units PYTHONS="$${TEST_PYTHONS:-$$(tools/python-facts --found | paste -s -d ' ')}"
+	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
+	@tools/pytest $(ARGS)
 
 .PHONY: units
 units: $(UNITS) ## compile the C unit tests into build/tests/
@@ -96,8 +100,8 @@ units: $(UNITS) ## compile the C unit tests into build/tests/
 .PHONY: sanitize
 sanitize: ## compile engine and unit tests with ASan and UBSan into build/sanitize/, and run the unit tests
 	@tools/needs build test
-	@$(MAKE) --no-print-directory build-sanitize
-	@tools/test --units build/sanitize
+	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
+	@tools/pytest tests/test_units.py -k sanitize $(ARGS)
 
 # The sanitised engine comes with its own command line, for tests that want to feed it broken files.
 .PHONY: build-sanitize
@@ -108,7 +112,7 @@ build-sanitize:
 .PHONY: bench
 bench: ## slowdown and memory, against untraced and against tracemalloc
 	@tools/needs build
-	@$(MAKE) --no-print-directory all PYTHONS='$(PYTHONS)'
+	@$(MAKE) --no-print-directory $(JOBS) all PYTHONS='$(PYTHONS)'
 	@$(firstword $(PYTHONS)) bench/bench.py $(ARGS)
 
 .PHONY: bench-reader
@@ -118,7 +122,8 @@ bench-reader: all ## how fast the reader answers on a big table
 .PHONY: storm
 storm: ## kill a traced storm of allocations STORM_N times (default 1000), and read every corpse
 	@tools/needs build test
-	@STORM_N=$(STORM_N) tools/test tests/storm $(ARGS)
+	@$(MAKE) --no-print-directory $(JOBS) all PYTHONS='$(PYTHONS)'
+	@STORM_N=$(STORM_N) tools/pytest tests/storm $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZ_S seconds (default 60) under ASan and UBSan
