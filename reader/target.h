@@ -43,6 +43,7 @@ struct tm_region {
 };
 
 struct tm_target;
+struct tm_cache;
 
 struct tm_target_ops {
     struct tm_fault (*read)(struct tm_target *target, uint64_t address, void *buffer, uint64_t size);
@@ -57,13 +58,14 @@ struct tm_target {
     const struct tm_face *face; /* for interrupted(); may be NULL */
     struct tm_region *regions;  /* sorted, without overlaps */
     size_t region_count;
-    char *name;        /* for sentences: "core.1234", "process 1234" */
-    pid_t pid;         /* of the program that the target is or was; 0: unknown */
-    char *program;     /* its command line, or the best known part of it; or NULL */
-    int signal;        /* that killed it; 0: unknown or alive */
-    bool live;         /* it may change while it is read */
-    bool truncated;    /* the core file ends before its memory does */
-    char *source_root; /* prefix for paths of the target's own files ("/proc/1234/root"), or NULL */
+    char *name;             /* for sentences: "core.1234", "process 1234" */
+    pid_t pid;              /* of the program that the target is or was; 0: unknown */
+    char *program;          /* its command line, or the best known part of it; or NULL */
+    int signal;             /* that killed it; 0: unknown or alive */
+    bool live;              /* it may change while it is read */
+    bool truncated;         /* the core file ends before its memory does */
+    struct tm_cache *cache; /* for tm_target_peek() */
+    char *source_root;      /* prefix for paths of the target's own files ("/proc/1234/root"), or NULL */
 };
 
 struct tm_error *tm_target_open_core(const struct tm_face *face, const char *path, struct tm_target **ret);

@@ -43,8 +43,8 @@ enum tm_stream {
 
 /* struct tm_region.flags as bits of regions(); 0 if the face does not know */
 #define TM_REGION_EXECUTE UINT32_C(1)
-#define TM_REGION_WRITE   UINT32_C(2)
-#define TM_REGION_READ    UINT32_C(4)
+#define TM_REGION_WRITE UINT32_C(2)
+#define TM_REGION_READ UINT32_C(4)
 
 /* To be called once for each mapping [start, end), in any order.  path: the file mapped there, or NULL. */
 typedef void (*tm_add_region_fn)(void *context, uint64_t start, uint64_t end, uint32_t flags, const char *path);

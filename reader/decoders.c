@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Which table does the target have? */
+#include <stdio.h>
+#include <string.h>
+
+#include "model.h"
+
+#pragma weak tm_stdlib_decoder
+
+static struct tm_error *no_table(const struct tm_target *target)
+{
+    struct tm_error *error;
+    if (target->program)
+        error = tm_error(TM_ERROR_NO_TABLE, "no trace of allocations in %s (%s)", target->name, target->program);
+    else
+        error = tm_error(TM_ERROR_NO_TABLE, "no trace of allocations in %s", target->name);
+    if (target->truncated)
+        error =
+            tm_error_because(error, "the program did not run under tm, or the part of the core that tells is cut off: "
+                                    "the file is truncated");
+    else
+        error = tm_error_because(error, "the program did not run under tm or tracemalloc");
+    return tm_error_try(error, "tm run -- python3 app.py");
+}
+
+struct tm_error *tm_model_open(struct tm_target *target, struct tm_model **ret)
+{
+    const struct tm_decoder *const decoders[] = {&tm_layout_decoder, &tm_stdlib_decoder};
+    struct tm_error *first = NULL;
+    for (size_t i = 0; i < sizeof(decoders) / sizeof(decoders[0]); i++) {
+        struct tm_model *model = NULL;
+        struct tm_error *error = decoders[i] ? decoders[i]->open(target, &model) : NULL;
+        if (model) {
+            tm_error_destroy(first);
+            *ret = model;
+            return NULL;
+        }
+        bool hopeless = error && (error->code == TM_ERROR_INTERRUPTED || error->code == TM_ERROR_NO_MEMORY);
+        /* What the first table that is there says is worth more than that the others are not there. */
+        if (!first)
+            first = error;
+        else
+            tm_error_destroy(error);
+        if (hopeless)
+            break;
+    }
+    return first ? first : no_table(target);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* One hash table of traces: recognising it, walking it, looking one address up. */
+#ifndef TM_STDLIB_TABLE_H
+#define TM_STDLIB_TABLE_H
+
+#include "stdlib_layout.h"
+#include "stdlib_memory.h"
+
+struct tm_stdlib_table {
+    const struct tm_stdlib_table_layout *layout;
+    uint64_t address;
+    uint64_t nentries;
+    uint64_t nbuckets; /* a power of two */
+    uint64_t buckets;
+    uint64_t hash;
+    uint64_t compare;
+    uint64_t value_destroy;
+    uint32_t key_size;
+};
+
+struct tm_stdlib_trace {
+    uint64_t address;
+    uint64_t size;
+    uint64_t traceback; /* address of the traceback_t */
+    uint32_t domain;
+};
+
+/* Reads the head of a table and tells whether it can be one: all that the program itself guarantees. */
+bool tm_stdlib_table_read(struct tm_stdlib_memory *memory, const struct tm_stdlib_table_layout *layout,
+                          uint64_t address, struct tm_stdlib_table *ret);
+/* Of its first traces, those that are what they should be (hash of the key, bucket, traceback), and those that are not. */
+void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, unsigned *good,
+                            unsigned *bad);
+
+/* ---- walking ------------------------------------------------------------------------------------------------------ */
+
+#define TM_STDLIB_BATCH 64
+
+struct tm_stdlib_walk {
+    struct tm_stdlib_memory *memory;
+    const struct tm_stdlib_table *table;
+    struct tm_stdlib_window entries, values;
+    struct tm_bytes chunk; /* buckets from first_bucket on */
+    uint64_t first_bucket;
+    uint64_t bucket; /* next to look at */
+    uint64_t entry[TM_STDLIB_BATCH]; /* chains to follow: the next entry of each */
+    unsigned entry_count;
+    uint64_t limit; /* entries that may still be visited */
+
+    uint64_t walked;          /* entries that were read */
+    uint64_t unreadable;      /* entries, traces or buckets that were not */
+    uint64_t misplaced;       /* entries whose key does not belong there; counted if check is set */
+    struct tm_fault fault;    /* of the first that was not */
+    bool check;
+    bool endless;             /* more entries than the table says it has, or may have */
+    bool failed;              /* interrupted, or the target is gone */
+};
+
+void tm_stdlib_walk_init(struct tm_stdlib_walk *walk, struct tm_stdlib_memory *memory,
+                         const struct tm_stdlib_table *table);
+/* Up to TM_STDLIB_BATCH traces; 0: it is over, or walk->failed.  `domain` is that of the table; the keys of 3.8 have
+ * their own. */
+unsigned tm_stdlib_walk_next(struct tm_stdlib_walk *walk, uint32_t domain, struct tm_stdlib_trace *ret);
+void tm_stdlib_walk_deinit(struct tm_stdlib_walk *walk);
+
+/* The trace whose block starts exactly at the address. */
+bool tm_stdlib_table_find(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, uint32_t domain,
+                          uint64_t address, struct tm_stdlib_trace *ret);
+/* The value of a key that is no address (the table of domains): all entries, at most `room`.  Returns how many. */
+size_t tm_stdlib_table_pairs(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, uint64_t (*ret)[2],
+                             size_t room);
+
+#endif
