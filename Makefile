@@ -161,6 +161,7 @@ install: all ## install below PREFIX (default /usr/local); honours DESTDIR; can 
 	install $(BUILD)/bin/tm $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(LIB)/libtm.so $(LIB)/libtm-preload.so $(DESTDIR)$(PREFIX)/lib/
 	cd $(LIB)/python && find tm -type f ! -name '*.pyc' -exec install -m 644 -D '{}' '$(abspath $(DESTDIR)$(PREFIX))/lib/python/{}' ';'
+	install -m 644 reader/*.py $(DESTDIR)$(PREFIX)/share/tm/
 	install -m 644 gdb/*.py $(DESTDIR)$(PREFIX)/share/tm/gdb/
 	install -m 644 lldb/*.py $(DESTDIR)$(PREFIX)/share/tm/lldb/
 
