@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* Start, stop, clear, fork; and the root record by which readers find everything. */
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "frames.h"
+#include "map.h"
+
+#define MAX_FRAME_LIMIT 65535
+
+struct tm_runtime tm_runtime;
+
+/* In .data, not .bss: the pages of .data are in every core.  `self` is set by the dynamic linker's relocation. */
+TM_EXPORT struct tm_root tm_root __attribute__((aligned(TM_ROOT_ALIGN), section(".data"))) = {
+    .magic = TM_ROOT_MAGIC,
+    .byte_order = TM_BYTE_ORDER,
+    .layout_version = TM_LAYOUT_VERSION,
+    .root_size = sizeof(struct tm_root),
+    .state_size = sizeof(struct tm_state),
+    .chunk_size = sizeof(struct tm_chunk),
+    .table_size = sizeof(struct tm_table),
+    .shard_size = sizeof(struct tm_shard),
+    .granule_bits = TM_GRANULE_BITS,
+    .leaf_slot_bits = TM_LEAF_SLOT_BITS,
+    .directory_bits = TM_DIRECTORY_BITS,
+    .runtime_version = TM_VERSION,
+};
+
+/* ---- fork ------------------------------------------------------------------------------------------------------------------ */
+
+/* The locks of the slow path are taken over fork, so that the child finds its tables whole.  memray did the same after
+ * hangs (bloomberg/memray PR 645). */
+static void before_fork(void)
+{
+    tm_intern_lock();
+    tm_foreign_lock();
+}
+
+static void after_fork_parent(void)
+{
+    tm_foreign_unlock();
+    tm_intern_unlock();
+}
+
+static void after_fork_child(void)
+{
+    tm_intern_after_fork_child();
+    tm_foreign_after_fork_child();
+    tm_threads_after_fork_child();
+    tm_root.pid = (uint32_t)getpid();
+}
+
+/* ---- the table ----------------------------------------------------------------------------------------------------------------- */
+
+static bool create_table(void)
+{
+    struct tm_chunk *chunk =
+        tm_arena_chunk(TM_CHUNK_STATE, 0, sizeof(struct tm_chunk), sizeof(struct tm_state), 1);
+    if (!chunk)
+        return false;
+    struct tm_state *state = tm_chunk_data(chunk);
+    tm_runtime.state = state;
+    state->table_bytes = chunk->bytes;
+    state->shard_count = TM_SHARDS;
+
+    struct tm_chunk *map = tm_arena_chunk(TM_CHUNK_DIRECTORY, 0, sizeof(struct tm_chunk), sizeof(uint64_t),
+                                          1 << TM_DIRECTORY_BITS);
+    if (!map || !tm_intern_init() || !tm_foreign_init() || !tm_threads_init())
+        return false;
+    state->map = (uintptr_t)map;
+    tm_runtime.map = tm_chunk_data(map);
+    for (int shard = 0; shard < TM_SHARDS; shard++)
+        tm_runtime.totals[shard] =
+            tm_chunk_data((struct tm_chunk *)(uintptr_t)state->shards[shard].totals.directory);
+
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+    tm_root.self = (uintptr_t)&tm_root;
+    tm_root.pid = (uint32_t)getpid();
+    tm_root.python_version = PY_VERSION_HEX;
+    const char *version = Py_GetVersion();
+    strncpy(tm_root.python, version, strcspn(version, " ") < sizeof(tm_root.python) ? strcspn(version, " ")
+                                                                                     : sizeof(tm_root.python) - 1);
+    __atomic_store_n(&tm_root.state, (uintptr_t)chunk, __ATOMIC_RELEASE);
+    return true;
+}
+
+static void set_tracing(uint32_t tracing)
+{
+    __atomic_store_n(&tm_runtime.tracing, tracing, __ATOMIC_SEQ_CST);
+    tm_runtime.state->tracing = tracing;
+    tm_threads_quiesce();
+}
+
+/* No hook runs: everything that lives becomes unknown. */
+static void wipe(void)
+{
+    struct tm_state *state = tm_runtime.state;
+    tm_map_wipe();
+    tm_foreign_clear();
+    for (int shard = 0; shard < TM_SHARDS; shard++) {
+        tm_table_wipe(&state->shards[shard].totals);
+        state->shards[shard].live_bytes = 0;
+        state->shards[shard].peak = 0;
+    }
+    state->lost = 0;
+    tm_code_forget_all(); /* their blocks' flags went with the map */
+}
+
+bool tm_start(uint32_t frame_limit)
+{
+    static bool broken;
+    if (tm_runtime.tracing)
+        return true;
+    if (broken || (!tm_root.state && !create_table())) {
+        broken = true; /* half a table: never touched again */
+        return false;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    tm_runtime.state->started = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    tm_runtime.frame_limit = frame_limit < MAX_FRAME_LIMIT ? frame_limit : MAX_FRAME_LIMIT;
+    tm_runtime.state->frame_limit = tm_runtime.frame_limit;
+    __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    tm_hooks_install();
+    set_tracing(1);
+    return true;
+}
+
+void tm_stop(void)
+{
+    if (!tm_runtime.tracing)
+        return;
+    set_tracing(0);
+    wipe();
+}
+
+void tm_clear(void)
+{
+    if (!tm_runtime.tracing)
+        return;
+    set_tracing(0);
+    wipe();
+    set_tracing(1);
+}
+
+uint64_t tm_traced_bytes(uint64_t *peak)
+{
+    int64_t live = 0;
+    *peak = 0;
+    if (!tm_runtime.tracing)
+        return 0;
+    for (int i = 0; i < TM_SHARDS; i++) {
+        const struct tm_shard *shard = &tm_runtime.state->shards[i];
+        live += shard->live_bytes;
+        if (shard->peak > *peak)
+            *peak = shard->peak;
+    }
+    if (live < 0)
+        live = 0;
+    if ((uint64_t)live > *peak)
+        *peak = (uint64_t)live;
+    return (uint64_t)live;
+}
+
+void tm_reset_peak(void)
+{
+    uint64_t peak;
+    if (!tm_runtime.tracing)
+        return;
+    uint64_t live = tm_traced_bytes(&peak);
+    for (int i = 0; i < TM_SHARDS; i++)
+        tm_runtime.state->shards[i].peak = live;
+}

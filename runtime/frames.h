@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The interpreter's frames, read as bytes from inside an allocator hook.  One file per family of CPython versions; each
+ * gives, without a call into CPython, without a reference count and without the GIL:
+ *
+ *   tm_frame                       the interpreter's own frame struct
+ *   tm_frame_newest(tstate)        NULL: no Python code runs in this thread
+ *   tm_frame_older(frame)          NULL: that was the outermost one
+ *   tm_frame_instruction(frame)    a number that changes whenever the frame's code or position changes; to be compared
+ *   tm_frame_code(frame)           PyCodeObject *, or NULL: not a frame that a traceback shows (entry frames of the C
+ *                                  stack, frames that are still being built)
+ *   tm_frame_offset(code, instr)   position in the code, in code units (3.8, 3.9: bytes); -1: before its first
+ *   tm_code_units(code)            how many positions there are
+ *
+ * Walking one's own frames is safe while detached from the interpreter: only the thread itself pushes and pops them
+ * (python/cpython gh-155725 relies on the same).
+ */
+#ifndef TM_FRAMES_H
+#define TM_FRAMES_H
+
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE 1 /* the frame structs stand in CPython's internal headers, which every -dev package ships */
+#endif
+#include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#if PY_VERSION_HEX >= 0x030D0000
+#include "frames_313.h"
+#elif PY_VERSION_HEX >= 0x030B0000
+#include "frames_311.h"
+#elif PY_VERSION_HEX >= 0x03080000
+#include "frames_308.h"
+#else
+#error "tm needs CPython 3.8 or newer"
+#endif
+
+/* The state of the calling thread while it holds its GIL (3.12+: NULL when it does not). */
+static inline PyThreadState *tm_tstate_attached(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
+#endif

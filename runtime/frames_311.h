@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* CPython 3.11 and 3.12: _PyInterpreterFrame, linked from tstate->cframe->current_frame by `previous`
+ * (Include/internal/pycore_frame.h). */
+#include <internal/pycore_frame.h>
+
+typedef _PyInterpreterFrame tm_frame;
+
+static inline tm_frame *tm_frame_newest(const PyThreadState *tstate)
+{
+    /* NULL in a thread that is just starting (3.11). */
+    return tstate->cframe ? tstate->cframe->current_frame : NULL;
+}
+
+static inline tm_frame *tm_frame_older(const tm_frame *frame)
+{
+    return frame->previous;
+}
+
+static inline uintptr_t tm_frame_instruction(const tm_frame *frame)
+{
+    return (uintptr_t)frame->prev_instr;
+}
+
+static inline PyCodeObject *tm_frame_code(const tm_frame *frame)
+{
+    PyCodeObject *code = frame->f_code;
+#if PY_VERSION_HEX >= 0x030C0000
+    /* 3.12's entry frames of the C stack: their code is a trampoline. */
+    if (frame->owner == FRAME_OWNED_BY_CSTACK)
+        return NULL;
+#endif
+    /* gh-96612: a frame that is not complete yet has no line.  _PyFrame_IsIncomplete, spelt out. */
+    if (frame->owner != FRAME_OWNED_BY_GENERATOR &&
+        (uintptr_t)frame->prev_instr < (uintptr_t)(_PyCode_CODE(code) + code->_co_firsttraceable))
+        return NULL;
+    return code;
+}
+
+static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instruction)
+{
+    return (intptr_t)(instruction - (uintptr_t)code->co_code_adaptive) / (intptr_t)sizeof(_Py_CODEUNIT);
+}
+
+static inline size_t tm_code_units(const PyCodeObject *code)
+{
+    return (size_t)Py_SIZE(code);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The allocator hooks.  In the common case a hook takes no lock, makes no system call, calls nothing of CPython but the
+ * allocator below and the accessor of the current thread state, and never fails an allocation that the allocator below
+ * would have served: what cannot be recorded is counted as lost.
+ *
+ * The hooks are installed once and stay; stop() clears a flag.  PyMem_SetAllocator copies five words without a lock, so
+ * another thread may call with a torn mixture of old and new: `ctx` therefore stays the original's, and the originals are
+ * found statically (python/cpython gh-131566, gh-143143).
+ */
+#include "frames.h"
+#include "map.h"
+#include "stack_cache.h"
+
+enum domain {
+    RAW = PYMEM_DOMAIN_RAW,
+    MEM = PYMEM_DOMAIN_MEM,
+    OBJ = PYMEM_DOMAIN_OBJ,
+};
+
+static PyMemAllocatorEx original[3];
+
+/* Blocks of at least 16 bytes never share a granule; some allocators (jemalloc, tcmalloc, mimalloc) have smaller ones. */
+static TM_ALWAYS_INLINE size_t at_least_a_granule(size_t size)
+{
+    return size < 1 << TM_GRANULE_BITS ? 1 << TM_GRANULE_BITS : size;
+}
+
+/* ---- totals -------------------------------------------------------------------------------------------------------------- */
+
+static TM_ALWAYS_INLINE struct tm_totals *totals_of(uint32_t shard, uint32_t stack)
+{
+    const char *chunk = (const char *)tm_runtime.totals[shard][stack >> TM_STACK_CHUNK_SHIFT];
+    struct tm_totals *totals = (struct tm_totals *)(chunk + sizeof(struct tm_chunk));
+    return &totals[stack & ((1u << TM_STACK_CHUNK_SHIFT) - 1)];
+}
+
+static int64_t live_bytes(void)
+{
+    int64_t live = 0;
+    for (int i = 0; i < TM_SHARDS; i++)
+        live += __atomic_load_n(&tm_runtime.state->shards[i].live_bytes, __ATOMIC_RELAXED);
+    return live;
+}
+
+static TM_NOINLINE void add_atomically(uint32_t shard, uint32_t stack, int64_t bytes, int64_t blocks)
+{
+    struct tm_totals *totals = totals_of(shard, stack);
+    struct tm_shard *own = &tm_runtime.state->shards[shard];
+    __atomic_fetch_add(&totals->bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&totals->blocks, blocks, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&own->live_bytes, bytes, __ATOMIC_RELAXED);
+    if (bytes > 0) {
+        uint64_t live = (uint64_t)live_bytes();
+        uint64_t peak = __atomic_load_n(&own->peak, __ATOMIC_RELAXED);
+        while ((int64_t)live > (int64_t)peak &&
+               !__atomic_compare_exchange_n(&own->peak, &peak, live, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            ;
+    }
+}
+
+/* `plain`: the caller holds the main interpreter's GIL, and with it the first shard. */
+static TM_ALWAYS_INLINE void add_totals(struct tm_thread *thread, bool plain, uint32_t stack, int64_t bytes,
+                                        int64_t blocks)
+{
+    if (TM_UNLIKELY(!plain)) {
+        add_atomically(thread->shard, stack, bytes, blocks);
+        return;
+    }
+    struct tm_totals *totals = totals_of(TM_SHARD_GIL, stack);
+    struct tm_shard *own = &tm_runtime.state->shards[TM_SHARD_GIL];
+    totals->bytes += bytes;
+    totals->blocks += blocks;
+    int64_t live = own->live_bytes += bytes;
+    if (bytes > 0) {
+#ifdef Py_GIL_DISABLED
+        live = live_bytes();
+#else
+        live += __atomic_load_n(&tm_runtime.state->shards[1].live_bytes, __ATOMIC_RELAXED);
+#endif
+        if (TM_UNLIKELY(live > (int64_t)own->peak))
+            own->peak = (uint64_t)live;
+    }
+}
+
+void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks)
+{
+    add_atomically(1, stack, bytes, blocks);
+}
+
+/* ---- who is calling ---------------------------------------------------------------------------------------------------------- */
+
+/* A thread that does not hold the GIL: its frames may be walked all the same, for only the thread itself moves them, but
+ * not after finalization has freed its state.  PyGILState_GetThisThreadState reads a thread-specific value, no more. */
+static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
+{
+    const PyThreadState *tstate = PyGILState_GetThisThreadState();
+#if PY_VERSION_HEX >= 0x030D0000
+    bool finalizing = Py_IsFinalizing();
+#else
+    bool finalizing = _Py_IsFinalizing();
+#endif
+    if (!tstate || (finalizing && tstate != tm_tstate_attached()))
+        return TM_STACK_UNKNOWN;
+    return tm_stack_of(thread, tm_frame_newest(tstate));
+}
+
+/* Does a holder of this thread state own the first shard? */
+static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
+{
+#ifdef Py_GIL_DISABLED
+    (void)tstate;
+    return false;
+#elif PY_VERSION_HEX >= 0x030C0000
+    /* PEP 684: an interpreter may have a GIL of its own. */
+    static PyInterpreterState *main_interpreter;
+    if (TM_LIKELY(tstate && tstate->interp == main_interpreter))
+        return true;
+    if (!main_interpreter)
+        main_interpreter = PyInterpreterState_Main();
+    if (!tstate || tstate->interp == main_interpreter)
+        return !tm_runtime.many_gils; /* no thread state: before or after everything else, or a mistake */
+    tm_runtime.many_gils = 1;
+    return false;
+#else
+    (void)tstate;
+    return true;
+#endif
+}
+
+static TM_ALWAYS_INLINE uint32_t stack_for(struct tm_thread *thread, enum domain domain, bool *plain)
+{
+    if (domain == RAW) {
+        *plain = false;
+        return detached_stack(thread);
+    }
+    const PyThreadState *tstate = tm_tstate_attached();
+    *plain = owns_first_shard(tstate);
+    return TM_LIKELY(tstate != NULL) ? tm_stack_of(thread, tm_frame_newest(tstate)) : TM_STACK_UNKNOWN;
+}
+
+uint32_t tm_current_stack(void)
+{
+    struct tm_thread *thread = tm_thread_get();
+    return thread ? detached_stack(thread) : TM_STACK_UNKNOWN;
+}
+
+/* ---- a block comes, a block goes ----------------------------------------------------------------------------------------- */
+
+/* Takes a block out of the map and gives its slot's value; 0: it was not there. */
+static TM_ALWAYS_INLINE uint64_t take_out(uintptr_t address, uint64_t *size)
+{
+    uint64_t *slot = tm_map_find_slot(address);
+    if (TM_UNLIKELY(!slot))
+        return 0;
+    uint64_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (!value || TM_UNLIKELY(value & TM_SLOT_EXTENSION))
+        return 0;
+    *size = tm_slot_size(address, value);
+    if (TM_UNLIKELY(value & TM_SLOT_CODE))
+        tm_code_died(address);
+    tm_slot_retract(address, slot, value);
+    return value;
+}
+
+static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
+{
+#ifdef Py_GIL_DISABLED
+    return false;
+#else
+    return domain != RAW && (TM_LIKELY(!tm_runtime.many_gils) || owns_first_shard(tm_tstate_attached()));
+#endif
+}
+
+static TM_ALWAYS_INLINE void subtract(struct tm_thread *thread, enum domain domain, uint64_t slot, uint64_t size)
+{
+    uint32_t stack = tm_slot_stack(slot);
+    if (TM_LIKELY(stack))
+        add_totals(thread, frees_plainly(domain), stack, -(int64_t)size, -1);
+}
+
+static TM_ALWAYS_INLINE void forget(struct tm_thread *thread, enum domain domain, void *block)
+{
+    uint64_t size;
+    uint64_t slot = take_out((uintptr_t)block, &size);
+    if (slot)
+        subtract(thread, domain, slot, size);
+}
+
+static TM_ALWAYS_INLINE void record(struct tm_thread *thread, enum domain domain, void *block, size_t size)
+{
+    uintptr_t address = (uintptr_t)block;
+    uint64_t *slot = tm_map_slot(address);
+    if (TM_UNLIKELY(!slot)) {
+        tm_lost();
+        return;
+    }
+    __builtin_prefetch(slot, 1);
+    bool plain;
+    uint32_t stack = stack_for(thread, domain, &plain);
+    /* A trace may stand there still: CPython swaps allocators while it starts and ends, so a free can pass us by. */
+    if (TM_UNLIKELY(*slot))
+        forget(thread, domain, block);
+    if (TM_UNLIKELY(!stack) || TM_UNLIKELY(!tm_slot_publish(address, slot, stack, size))) {
+        tm_lost();
+        return;
+    }
+    add_totals(thread, plain, stack, (int64_t)size, 1);
+}
+
+/* The calling thread, marked as being in a hook; NULL when this call is not to be traced. */
+static TM_ALWAYS_INLINE struct tm_thread *enter(void)
+{
+    if (!__atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED))
+        return NULL;
+    struct tm_thread *thread = tm_thread_get();
+    if (TM_UNLIKELY(!thread) || TM_UNLIKELY(thread->busy))
+        return NULL;
+    thread->busy = 1;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* tm_threads_quiesce() fences for both sides */
+    if (TM_UNLIKELY(!__atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED))) {
+        thread->busy = 0;
+        return NULL;
+    }
+    return thread;
+}
+
+static TM_ALWAYS_INLINE void leave(struct tm_thread *thread)
+{
+    __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- the hooks ---------------------------------------------------------------------------------------------------------------- */
+
+static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
+{
+    const PyMemAllocatorEx *below = &original[domain];
+    struct tm_thread *thread = enter();
+    void *block = below->malloc(below->ctx, at_least_a_granule(size));
+    if (thread) {
+        if (TM_LIKELY(block != NULL))
+            record(thread, domain, block, size);
+        leave(thread);
+    }
+    return block;
+}
+
+static TM_ALWAYS_INLINE void *hook_calloc(enum domain domain, size_t count, size_t size)
+{
+    const PyMemAllocatorEx *below = &original[domain];
+    struct tm_thread *thread = enter();
+    bool tiny = size == 0 || count < at_least_a_granule(1) / size + 1;
+    void *block = tiny ? below->calloc(below->ctx, 1, at_least_a_granule(count * size))
+                       : below->calloc(below->ctx, count, size);
+    if (thread) {
+        if (TM_LIKELY(block != NULL))
+            record(thread, domain, block, count * size); /* does not overflow: calloc served it */
+        leave(thread);
+    }
+    return block;
+}
+
+static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size_t size)
+{
+    const PyMemAllocatorEx *below = &original[domain];
+    struct tm_thread *thread = enter();
+    if (!thread)
+        return below->realloc(below->ctx, block, at_least_a_granule(size));
+
+    /* Out before, not after: once realloc has freed the old block, its address and its slot are somebody else's. */
+    uint64_t old_size = 0;
+    uint64_t old = block ? take_out((uintptr_t)block, &old_size) : 0;
+    void *moved = below->realloc(below->ctx, block, at_least_a_granule(size));
+    if (TM_LIKELY(moved != NULL)) {
+        if (old)
+            subtract(thread, domain, old, old_size);
+        record(thread, domain, moved, size);
+    } else if (tm_slot_stack(old)) { /* the old block is still there */
+        tm_slot_publish((uintptr_t)block, tm_map_find_slot((uintptr_t)block), tm_slot_stack(old), old_size);
+    }
+    leave(thread);
+    return moved;
+}
+
+static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
+{
+    const PyMemAllocatorEx *below = &original[domain];
+    /* Before the block is freed: afterwards another thread may own its slot (the reverse order loses traces). */
+    if (TM_LIKELY(block != NULL) && __atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED)) {
+        if (domain == RAW || TM_UNLIKELY(tm_runtime.many_gils)) {
+            struct tm_thread *thread = tm_thread_get();
+            if (TM_LIKELY(thread != NULL)) {
+                uint32_t busy = thread->busy;
+                thread->busy = 1;
+                __atomic_signal_fence(__ATOMIC_SEQ_CST);
+                if (TM_LIKELY(__atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED)))
+                    forget(thread, domain, block);
+                __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
+            }
+        } else {
+            forget(NULL, domain, block); /* under the GIL, as start(), stop() and clear() */
+        }
+    }
+    below->free(below->ctx, block);
+}
+
+#define HOOKS_OF(domain, prefix)                                                                                       \
+    static void *prefix##_malloc(void *ctx, size_t size)                                                               \
+    {                                                                                                                  \
+        (void)ctx;                                                                                                     \
+        return hook_malloc(domain, size);                                                                              \
+    }                                                                                                                  \
+    static void *prefix##_calloc(void *ctx, size_t count, size_t size)                                                 \
+    {                                                                                                                  \
+        (void)ctx;                                                                                                     \
+        return hook_calloc(domain, count, size);                                                                       \
+    }                                                                                                                  \
+    static void *prefix##_realloc(void *ctx, void *block, size_t size)                                                 \
+    {                                                                                                                  \
+        (void)ctx;                                                                                                     \
+        return hook_realloc(domain, block, size);                                                                      \
+    }                                                                                                                  \
+    static void prefix##_free(void *ctx, void *block)                                                                  \
+    {                                                                                                                  \
+        (void)ctx;                                                                                                     \
+        hook_free(domain, block);                                                                                      \
+    }
+
+HOOKS_OF(RAW, raw)
+HOOKS_OF(MEM, mem)
+HOOKS_OF(OBJ, obj)
+
+/* ---- installation ---------------------------------------------------------------------------------------------------------- */
+
+bool tm_hooks_installed(void)
+{
+    PyMemAllocatorEx current;
+    if (!original[OBJ].malloc)
+        return false;
+    PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &current);
+    /* CPython resets its allocators when PYTHONMALLOC or -X dev ask for it, at the very start. */
+    return current.malloc != original[OBJ].malloc;
+}
+
+void tm_hooks_install(void)
+{
+    static const PyMemAllocatorEx ours[3] = {
+        [RAW] = {NULL, raw_malloc, raw_calloc, raw_realloc, raw_free},
+        [MEM] = {NULL, mem_malloc, mem_calloc, mem_realloc, mem_free},
+        [OBJ] = {NULL, obj_malloc, obj_calloc, obj_realloc, obj_free},
+    };
+    if (tm_hooks_installed())
+        return;
+    for (int domain = 0; domain < 3; domain++) {
+        PyMemAllocatorEx current;
+        PyMem_GetAllocator((PyMemAllocatorDomain)domain, &current);
+        if (current.malloc == ours[domain].malloc)
+            continue;
+        original[domain] = current;
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        PyMemAllocatorEx hook = ours[domain];
+        hook.ctx = current.ctx;
+        PyMem_SetAllocator((PyMemAllocatorDomain)domain, &hook);
+    }
+}

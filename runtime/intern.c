@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slow path: what has never been seen before gets its number here, under one lock.
+ *
+ *   position   an instruction of a code object, numbered for as long as the code lives: start of the code + offset
+ *   location   file, function, line; many positions share one
+ *   stack      parent stack + location
+ *
+ * Two indexes lead to a stack and are read without the lock: parent + position (the hot one) and parent + location.
+ * Positions end with their code object: its block is flagged in the address map, so the free hook sees it die, and the
+ * next code at the same address gets new numbers.  Nothing stale can name a wrong line.
+ */
+#include "intern.h"
+#include "lines.h"
+#include "map.h"
+
+#define LOCATION_CHUNK_SHIFT 14
+#define MAX_LOCATIONS        (UINT64_C(1) << 28)
+#define MAX_POSITION         (UINT32_C(1) << 31)
+#define LOCATION_KEY         (UINT64_C(1) << 31) /* tells the two kinds of keys of `stacks` apart */
+#define MAX_DEPTH_WALK       1000000
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tm_index code_starts; /* code object's address -> position of its first instruction */
+static struct tm_index functions;   /* file name, function name -> function's number */
+static struct tm_index locations;   /* function's number, line -> location */
+static struct tm_index stacks;      /* parent, position or location -> stack */
+static uint32_t next_position = 1;
+static uint32_t next_function = 1;
+
+void tm_intern_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void tm_intern_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+void tm_intern_after_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+}
+
+static uint64_t pair(uint32_t high, uint32_t low)
+{
+    return (uint64_t)high << 32 | low;
+}
+
+/* ---- stacks ---------------------------------------------------------------------------------------------------------- */
+
+static uint32_t append_stack(uint32_t parent, uint32_t location, uint32_t depth)
+{
+    struct tm_state *state = tm_runtime.state;
+    uint64_t number = state->stacks.count;
+    struct tm_stack *stack = tm_table_reserve(&state->stacks, number);
+    /* Whoever learns the number adds to the totals at once. */
+    for (int shard = 0; stack && shard < TM_SHARDS; shard++)
+        if (!tm_table_reserve(&state->shards[shard].totals, number))
+            return TM_STACK_NONE;
+    if (!stack)
+        return TM_STACK_NONE;
+    *stack = (struct tm_stack){.parent = parent, .location = location, .depth = depth};
+    tm_table_publish(&state->stacks, number + 1);
+    return (uint32_t)number;
+}
+
+static uint32_t append_location(uint32_t filename, uint32_t name, uint32_t lineno)
+{
+    struct tm_table *table = &tm_runtime.state->locations;
+    uint64_t number = table->count;
+    struct tm_location *location = tm_table_reserve(table, number);
+    if (!location)
+        return 0;
+    *location = (struct tm_location){.filename = filename, .name = name, .lineno = lineno};
+    tm_table_publish(table, number + 1);
+    return (uint32_t)number;
+}
+
+bool tm_intern_init(void)
+{
+    struct tm_state *state = tm_runtime.state;
+    if (!tm_index_init(&code_starts, 10) || !tm_index_init(&functions, 10) || !tm_index_init(&locations, 12) ||
+        !tm_index_init(&stacks, 14) || !tm_strings_init() ||
+        !tm_table_init(&state->locations, TM_CHUNK_LOCATIONS, sizeof(struct tm_location), LOCATION_CHUNK_SHIFT,
+                       MAX_LOCATIONS) ||
+        !tm_table_init(&state->stacks, TM_CHUNK_STACKS, sizeof(struct tm_stack), TM_STACK_CHUNK_SHIFT, TM_MAX_STACKS))
+        return false;
+    for (int shard = 0; shard < TM_SHARDS; shard++)
+        if (!tm_table_init(&state->shards[shard].totals, TM_CHUNK_TOTALS, sizeof(struct tm_totals),
+                           TM_STACK_CHUNK_SHIFT, TM_MAX_STACKS))
+            return false;
+    uint32_t unknown = tm_intern_bytes("<unknown>", 9);
+    if (!unknown)
+        return false;
+    append_location(unknown, unknown, 0);
+    append_stack(TM_STACK_NONE, 0, 0); /* TM_STACK_NONE */
+    append_stack(TM_STACK_NONE, 0, 1); /* TM_STACK_UNKNOWN */
+    return state->locations.count == 1 && state->stacks.count == 2;
+}
+
+static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction)
+{
+#if PY_VERSION_HEX >= 0x030B0000
+    PyObject *code_name = code->co_qualname;
+#else
+    PyObject *code_name = code->co_name;
+#endif
+    uint32_t filename = tm_intern_string(code->co_filename);
+    uint32_t name = tm_intern_string(code_name);
+    if (!filename || !name)
+        return 0;
+    uint32_t function = tm_index_find(&functions, pair(filename, name));
+    if (!function) {
+        function = next_function;
+        if (!tm_index_add(&functions, pair(filename, name), function))
+            return 0;
+        next_function++;
+    }
+    uint32_t line = tm_code_line(code, tm_frame_offset(code, instruction));
+    uint32_t location = tm_index_find(&locations, pair(function, line));
+    if (!location) {
+        location = append_location(filename, name, line);
+        if (location && !tm_index_add(&locations, pair(function, line), location))
+            return 0;
+    }
+    return location;
+}
+
+/* Frames from this one outwards; what tracemalloc calls total_nframe.  Asked once per outermost stack of a cache. */
+static uint32_t depth_from(const tm_frame *frame)
+{
+    uint32_t depth = 0;
+    for (int steps = 0; frame && steps < MAX_DEPTH_WALK; frame = tm_frame_older(frame), steps++)
+        depth += tm_frame_code(frame) != NULL;
+    return depth;
+}
+
+uint32_t tm_intern_lookup(uint32_t parent, uint32_t position)
+{
+    return tm_index_find(&stacks, pair(parent, position));
+}
+
+uint32_t tm_intern_stack(uint32_t parent, uint32_t position, void *code, uintptr_t instruction, void *frame)
+{
+    uint32_t stack = TM_STACK_NONE;
+
+    tm_intern_lock();
+    if (position)
+        stack = tm_index_find(&stacks, pair(parent, position)); /* another thread may have been faster */
+    if (!stack) {
+        uint32_t location = intern_location(code, instruction);
+        if (location) {
+            uint64_t key = pair(parent, (uint32_t)LOCATION_KEY | location);
+            stack = tm_index_find(&stacks, key);
+            if (!stack) {
+                const struct tm_stack *below = parent ? tm_table_at(&tm_runtime.state->stacks, parent) : NULL;
+                stack = append_stack(parent, location, below ? below->depth + 1 : depth_from(frame));
+                if (stack && !tm_index_add(&stacks, key, stack))
+                    stack = TM_STACK_NONE;
+            }
+            if (stack && position)
+                tm_index_add(&stacks, pair(parent, position), stack); /* without it: slower, not wrong */
+        }
+    }
+    tm_intern_unlock();
+    return stack;
+}
+
+/* ---- code objects ----------------------------------------------------------------------------------------------------- */
+
+/* Numbers the positions of a code object that is about to be referred to for the first time. */
+static uint32_t register_code(PyCodeObject *code)
+{
+    uint64_t positions = tm_code_units(code) + 1; /* one more: a frame may stand before its first instruction */
+    if (positions >= MAX_POSITION - next_position)
+        return 0; /* numbers used up after some ten million code objects: such frames take the slow way from now on */
+    /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
+    uint64_t *slot = tm_map_slot((uintptr_t)code);
+    if (!slot || !tm_index_set(&code_starts, (uintptr_t)code, next_position + 1))
+        return 0;
+    __atomic_fetch_or(slot, TM_SLOT_CODE, __ATOMIC_RELAXED);
+    uint32_t start = next_position + 1;
+    next_position += (uint32_t)positions;
+    return start;
+}
+
+uint32_t tm_code_start(void *code)
+{
+    uint32_t start = tm_index_find(&code_starts, (uintptr_t)code);
+    if (TM_LIKELY(start))
+        return start;
+    tm_intern_lock();
+    start = tm_index_find(&code_starts, (uintptr_t)code);
+    if (!start)
+        start = register_code(code);
+    tm_intern_unlock();
+    return start;
+}
+
+void tm_code_died(uintptr_t address)
+{
+    tm_intern_lock();
+    tm_index_set(&code_starts, address, 0);
+    __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    tm_intern_unlock();
+}
+
+void tm_code_forget_all(void)
+{
+    tm_intern_lock();
+    tm_index_clear(&code_starts);
+    __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    tm_intern_unlock();
+}

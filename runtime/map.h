@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The address map: from a block's address to its slot (layout.h has the geometry).  Leaves and directories are made on
+ * demand and never go away; two threads that race for one settle it by compare-and-swap.
+ */
+#ifndef TM_MAP_H
+#define TM_MAP_H
+
+#include "runtime.h"
+
+#define TM_MAP_INDEX(address, level)                                                                                   \
+    (((address) >> (TM_LEAF_ADDRESS_BITS + (level) * TM_DIRECTORY_BITS)) & ((UINT64_C(1) << TM_DIRECTORY_BITS) - 1))
+
+/* map.c: makes what is missing on the way; NULL when there is no memory or the address has more than 48 bits. */
+uint64_t *tm_map_make_slot(uintptr_t address);
+void tm_map_wipe(void);
+/* Calls visit(address of the granule, slot, size, argument) for every traced block. */
+void tm_map_visit(void (*visit)(uintptr_t, uint64_t, uint64_t, void *), void *argument);
+
+/* The slot, or NULL where no leaf is. */
+static TM_ALWAYS_INLINE uint64_t *tm_map_find_slot(uintptr_t address)
+{
+    if (TM_UNLIKELY(address >> TM_ADDRESS_BITS))
+        return NULL;
+    const char *directory = (const char *)__atomic_load_n(&tm_runtime.map[TM_MAP_INDEX(address, 1)], __ATOMIC_ACQUIRE);
+    if (TM_UNLIKELY(!directory))
+        return NULL;
+    const uint64_t *leaves = (const uint64_t *)(directory + sizeof(struct tm_chunk));
+    char *leaf = (char *)__atomic_load_n(&leaves[TM_MAP_INDEX(address, 0)], __ATOMIC_ACQUIRE);
+    if (TM_UNLIKELY(!leaf))
+        return NULL;
+    uint64_t *slots = (uint64_t *)(leaf + TM_LEAF_DATA_OFFSET);
+    return &slots[(address >> TM_GRANULE_BITS) & ((1u << TM_LEAF_SLOT_BITS) - 1)];
+}
+
+static TM_ALWAYS_INLINE uint64_t *tm_map_slot(uintptr_t address)
+{
+    uint64_t *slot = tm_map_find_slot(address);
+    return TM_LIKELY(slot != NULL) ? slot : tm_map_make_slot(address);
+}
+
+static TM_ALWAYS_INLINE uint32_t tm_slot_stack(uint64_t slot)
+{
+    return (uint32_t)(slot >> TM_SLOT_STACK_SHIFT) & TM_SLOT_STACK_MASK;
+}
+
+/* Size of the block whose slot has this value; big ones have it in the next slot. */
+static TM_ALWAYS_INLINE uint64_t tm_slot_size(uintptr_t address, uint64_t slot)
+{
+    uint64_t size = slot & TM_SLOT_SIZE_MASK;
+    if (TM_LIKELY(size != TM_SLOT_SIZE_BIG))
+        return size;
+    const uint64_t *extension = tm_map_find_slot(address + (1 << TM_GRANULE_BITS));
+    return extension ? *extension & ~TM_SLOT_EXTENSION : 0;
+}
+
+/* Publishes a block with one store to its slot.  False: the size needs a second slot that could not be made. */
+static TM_ALWAYS_INLINE bool tm_slot_publish(uintptr_t address, uint64_t *slot, uint32_t stack, uint64_t size)
+{
+    uint64_t low = size;
+    if (TM_UNLIKELY(size >= TM_SLOT_SIZE_BIG)) {
+        uint64_t *extension = tm_map_slot(address + (1 << TM_GRANULE_BITS));
+        if (!extension)
+            return false;
+        __atomic_store_n(extension, TM_SLOT_EXTENSION | size, __ATOMIC_RELEASE);
+        low = TM_SLOT_SIZE_BIG;
+    }
+    __atomic_store_n(slot, (uint64_t)stack << TM_SLOT_STACK_SHIFT | low, __ATOMIC_RELEASE);
+    return true;
+}
+
+/* Retracts a block: first its slot, then the extension. */
+static TM_ALWAYS_INLINE void tm_slot_retract(uintptr_t address, uint64_t *slot, uint64_t value)
+{
+    __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
+    if (TM_UNLIKELY((value & TM_SLOT_SIZE_MASK) == TM_SLOT_SIZE_BIG)) {
+        uint64_t *extension = tm_map_find_slot(address + (1 << TM_GRANULE_BITS));
+        if (extension)
+            __atomic_store_n(extension, 0, __ATOMIC_RELEASE);
+    }
+}
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the runtime share.  Who calls whom:
+ *
+ *   preload.c (LD_PRELOAD) ─> boot.c ─┐
+ *   module.c (import tm) ─────────────┴> control.c: start, stop, clear, fork ─> hooks.c: the allocator hooks
+ *                                                                                  │ hot path, no lock, no CPython API
+ *                       map.h: block address -> slot <─────────────────────────────┼─> stack_cache.h: frames -> stack
+ *                                                                                  │     frames_3*.h per CPython
+ *                       arena.c: all memory of the table                           ▼
+ *                       table.c: append-only tables, totals      intern.c: stacks, locations, strings, code objects
+ *                       foreign.c: blocks of other domains                 (slow path, one lock)
+ */
+#ifndef TM_RUNTIME_H
+#define TM_RUNTIME_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "layout.h"
+
+#define TM_VERSION "0.1.0"
+
+#define TM_LIKELY(x)     __builtin_expect(!!(x), 1)
+#define TM_UNLIKELY(x)   __builtin_expect(!!(x), 0)
+#define TM_ALWAYS_INLINE inline __attribute__((always_inline))
+#define TM_NOINLINE      __attribute__((noinline))
+#define TM_EXPORT        __attribute__((visibility("default")))
+
+/* Shards of the live totals.  Whoever holds the main interpreter's GIL adds to the first without atomics; everybody else
+ * (the raw domain, other GILs, foreign blocks) adds atomically to one of the others. */
+#define TM_SHARD_GIL 0
+#ifdef Py_GIL_DISABLED
+#define TM_SHARDS TM_MAX_SHARDS
+#else
+#define TM_SHARDS 2
+#endif
+
+/* ---- the record of a thread: what a hook needs and nobody else touches ------------------------------------------- */
+
+/* See stack_cache.h for what these mean. */
+struct tm_cached_frame {
+    uint32_t parent; /* stack that this entry's stack was derived from */
+    uint32_t frames; /* shown frames from the cache's beginning up to and including this one */
+    uint32_t floor;  /* entries above this index must be verified for a traceback of frame_limit frames */
+};
+
+/* A step in the trie of stacks that this thread took lately. */
+struct tm_edge {
+    uintptr_t instruction;
+    uint32_t parent;
+    uint32_t stack;
+};
+
+#define TM_EDGES  256
+#define TM_HINTS  256
+
+struct tm_thread {
+    uint32_t busy;   /* 1: in a hook; an allocation from below is part of the outer one */
+    uint32_t epoch;  /* of the cache; differs from tm_runtime.epoch: throw the cache away */
+    uint32_t top;    /* entry of the newest frame at the last call */
+    uint32_t valid;  /* entries bottom..valid derive from one another */
+    uint32_t bottom; /* lowest entry in use */
+    uint32_t mask;   /* entries are numbered upwards and stored at (number & mask) */
+    uint32_t shard;  /* for totals without the main GIL */
+    uint32_t reserved;
+    void **frame;           /* [mask + 1] address of the interpreter's frame */
+    uintptr_t *instruction; /* [mask + 1] tm_frame_instruction() */
+    uint32_t *stack;        /* [mask + 1] */
+    struct tm_cached_frame *rest;
+    void **pending; /* [mask + 1] scratch of the resolver */
+    size_t cache_bytes;
+    struct tm_thread *next; /* all threads ever, for quiescing */
+    struct tm_thread *next_free;
+    uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
+    struct tm_edge edges[TM_EDGES];
+};
+
+extern __thread struct tm_thread *tm_self __attribute__((tls_model("initial-exec")));
+/* Makes the calling thread's record; NULL when there is no memory, or while the thread is dying. */
+struct tm_thread *tm_thread_create(void);
+/* Empties the cache, after fitting it to the current frame limit.  False: no memory. */
+bool tm_thread_reset_cache(struct tm_thread *thread);
+
+static TM_ALWAYS_INLINE struct tm_thread *tm_thread_get(void)
+{
+    struct tm_thread *thread = tm_self;
+    return TM_LIKELY(thread != NULL) ? thread : tm_thread_create();
+}
+
+/* ---- what the whole process shares --------------------------------------------------------------------------------- */
+
+/* Read in every hook, written hardly ever. */
+struct tm_runtime {
+    uint32_t tracing;
+    uint32_t frame_limit;
+    uint32_t epoch;       /* goes up when a code object that stacks refer to dies, and at start() and clear() */
+    uint32_t many_gils;   /* an interpreter other than the main one has been seen at work */
+    uint64_t *map;        /* first directory of the address map: data, not chunk */
+    struct tm_state *state;
+    uint64_t *totals[TM_SHARDS]; /* directories: data */
+};
+extern struct tm_runtime tm_runtime;
+extern struct tm_root tm_root;
+
+/* ---- arena.c ---------------------------------------------------------------------------------------------------------- */
+
+/* Maps a zeroed chunk with its header written; NULL (and nothing lost) when the kernel refuses. */
+struct tm_chunk *tm_arena_chunk(enum tm_chunk_kind kind, uint32_t index, uint32_t data_offset, uint32_t element_size,
+                                uint64_t capacity);
+/* Memory of the runtime's own that readers need not know. */
+void *tm_arena_private(size_t bytes);
+void tm_arena_release_private(void *memory, size_t bytes);
+/* Zeroes a chunk's elements and gives their pages back. */
+void tm_arena_wipe(struct tm_chunk *chunk);
+
+static inline void *tm_chunk_data(struct tm_chunk *chunk)
+{
+    return (char *)chunk + chunk->data_offset;
+}
+
+/* ---- table.c ------------------------------------------------------------------------------------------------------------ */
+
+#define TM_STACK_CHUNK_SHIFT 14
+#define TM_MAX_STACKS        (UINT32_C(1) << 28)
+
+bool tm_table_init(struct tm_table *table, enum tm_chunk_kind kind, uint32_t element_size, uint32_t chunk_shift,
+                   uint64_t max_elements);
+/* Address of element `index`; NULL where its chunk does not exist. */
+void *tm_table_at(const struct tm_table *table, uint64_t index);
+/* The same, making the chunk if need be; NULL when there is no memory or no room. */
+void *tm_table_reserve(struct tm_table *table, uint64_t index);
+/* Elements below `count` become visible to readers. */
+void tm_table_publish(struct tm_table *table, uint64_t count);
+void tm_table_wipe(struct tm_table *table);
+
+/* ---- intern.c ----------------------------------------------------------------------------------------------------------- */
+
+bool tm_intern_init(void);
+/* Position (number of an instruction, unique over the life of its code object) of a code object's first instruction;
+ * 0: cannot be had. */
+uint32_t tm_code_start(void *code);
+/* The stack `position` makes on top of `parent`; TM_STACK_NONE when there is no memory.  `frame` gives the depth when
+ * the parent does not know it. */
+uint32_t tm_intern_stack(uint32_t parent, uint32_t position, void *code, uintptr_t instruction, void *frame);
+/* Without a lock: the same if it is known already, otherwise TM_STACK_NONE. */
+uint32_t tm_intern_lookup(uint32_t parent, uint32_t position);
+/* A block that held a registered code object is about to be freed. */
+void tm_code_died(uintptr_t address);
+/* Forgets all code objects (not stacks). */
+void tm_code_forget_all(void);
+void tm_intern_lock(void);
+void tm_intern_unlock(void);
+void tm_intern_after_fork_child(void);
+uint64_t tm_intern_private_bytes(void);
+
+/* ---- foreign.c ---------------------------------------------------------------------------------------------------------- */
+
+bool tm_foreign_init(void);
+bool tm_foreign_track(uint32_t domain, uint64_t address, uint64_t size, uint32_t stack);
+void tm_foreign_untrack(uint32_t domain, uint64_t address);
+bool tm_foreign_find(uint32_t domain, uint64_t address, struct tm_foreign *ret);
+void tm_foreign_clear(void);
+void tm_foreign_lock(void);
+void tm_foreign_unlock(void);
+void tm_foreign_after_fork_child(void);
+
+/* ---- hooks.c ------------------------------------------------------------------------------------------------------------ */
+
+void tm_hooks_install(void);
+bool tm_hooks_installed(void);
+/* The calling thread's stack, for a block that no hook saw; needs no GIL. */
+uint32_t tm_current_stack(void);
+void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks);
+
+/* ---- control.c ---------------------------------------------------------------------------------------------------------- */
+
+/* frame_limit 1..65535.  Starting twice changes nothing, as in tracemalloc.  False: no memory for the table.  All of
+ * these are called by a thread that holds the GIL, or before there is one. */
+bool tm_start(uint32_t frame_limit);
+void tm_stop(void);
+void tm_clear(void);
+uint64_t tm_traced_bytes(uint64_t *peak);
+void tm_reset_peak(void);
+
+/* ---- threads.c ---------------------------------------------------------------------------------------------------------- */
+
+bool tm_threads_init(void);
+void tm_threads_after_fork_child(void);
+/* After this returns, every hook that runs has seen what the caller wrote before, or has ended. */
+void tm_threads_quiesce(void);
+
+static TM_ALWAYS_INLINE void tm_lost(void)
+{
+    __atomic_fetch_add(&tm_runtime.state->lost, 1, __ATOMIC_RELAXED);
+}
+
+#endif
