@@ -215,11 +215,11 @@ $(eval suffix := $(word 2,$(words)))
 ifndef extension$(suffix)
 extension$(suffix) := 1
 all: $(LIB)/python/tm/_tm$(suffix)
-$(LIB)/python/tm/_tm$(suffix): $(RUNTIME_SOURCES:runtime/%.c=$(OBJ)/runtime$(suffix)/%.o)
+$(LIB)/python/tm/_tm$(suffix): $(RUNTIME_SOURCES:runtime/%.c=$(OBJ)/runtime$(suffix:.so=)/%.o)
 	@mkdir -p $$(@D)
 	@echo '  link    $$@'
 	$$(Q)$$(CC) -shared $$(SANITIZE) $$(LDFLAGS) $$^ $$(RUNTIME_LIBS) -o $$@
-$(OBJ)/runtime$(suffix)/%.o: runtime/%.c $(OBJ)/flags
+$(OBJ)/runtime$(suffix:.so=)/%.o: runtime/%.c $(OBJ)/flags
 	@mkdir -p $$(@D)
 	@echo '  compile $$@'
 	$$(Q)$$(CC) $$(RUNTIME_FLAGS) -isystem $(word 3,$(words)) $$(CFLAGS) -MD -MP -c $$< -o $$@
