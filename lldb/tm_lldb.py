@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: MIT
+"""tm in LLDB:  (lldb) command script import tm_lldb.py
+
+Everything about a verb comes from the engine's table: a new verb needs no line here.  Standard library only, LLDB 14 and
+later.  Importing it again loads it again.
+"""
+
+import importlib.util
+import os
+import re
+import sys
+
+import lldb
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+NOTHING_TO_READ = "tm: there is neither a process nor a core here.  Try: target create --core CORE, attach -p PID, or run"
+BLOCK = 4 << 20  # SBProcess.ReadMemory is fastest at 1 to 8 MiB, and four times slower at 64
+
+
+def _load_shared():
+    for folder in ("", "../reader", ".."):
+        path = os.path.join(HERE, folder, "tm_engine.py")
+        if os.path.exists(path):
+            spec = importlib.util.spec_from_file_location("tm_engine", path)
+            module = importlib.util.module_from_spec(spec)
+            sys.modules["tm_engine"] = module
+            spec.loader.exec_module(module)
+            return module
+    return None
+
+
+tm_engine = _load_shared()
+if tm_engine is None:  # __lldb_init_module says so
+
+    class Base:
+        pass
+
+else:
+    Base = tm_engine.Target
+
+
+# ---- addresses -------------------------------------------------------------------------------------------------------
+
+
+def _value(frame, target, path):
+    """The SBValue that a variable path or a register names, or None.  No expression parser, no JIT: nothing runs."""
+    if frame.IsValid():
+        register = frame.FindRegister(path.lstrip("$"))
+        if register.IsValid() and re.fullmatch(r"\$?\w+", path):
+            variable = frame.FindVariable(path)
+            if path.startswith("$") or not variable.IsValid():
+                return register
+        value = frame.GetValueForVariablePath(path)
+        if value.IsValid():
+            return value
+    # a global of another file: LLDB finds only the head of the path
+    match = re.fullmatch(r"([&*]*)((?:\w|::)+)(.*)", path)
+    value = match and target.FindFirstGlobalVariable(match.group(2))
+    if not value or not value.IsValid():
+        return None
+    if match.group(3):
+        value = value.GetValueForExpressionPath(match.group(3))
+    for operator in reversed(match.group(1)):
+        value = value.AddressOf() if operator == "&" else value.Dereference()
+    return value if value.IsValid() else None
+
+
+def _address(value, name):
+    kind = value.GetType().GetCanonicalType()
+    if kind.IsReferenceType():
+        value = value.Dereference()
+        kind = value.GetType().GetCanonicalType()
+    if kind.IsArrayType():
+        return value.GetLoadAddress()
+    if kind.GetTypeClass() in (lldb.eTypeClassStruct, lldb.eTypeClassClass, lldb.eTypeClassUnion):
+        raise tm_engine.Failure("it is a %s, not an address; try &%s" % (kind.GetName(), name))
+    error = lldb.SBError()
+    number = value.GetValueAsUnsigned(error, 0)
+    if error.Fail():
+        raise tm_engine.Failure("LLDB cannot read its value: %s" % (error.GetCString() or "no reason given"))
+    if kind.GetTypeFlags() & lldb.eTypeIsFloat:
+        raise tm_engine.Failure("it is a %s, not an address" % kind.GetName())
+    return number
+
+
+def evaluate(frame, target, expression):
+    """An integer, a register ($rdi, rdi), a variable path (op, frame->f_code, &x, list[2]), or one of those and a number."""
+    text = expression.strip()
+    while text.startswith("(") and text.endswith(")") and ")" not in text[:-1]:
+        text = text[1:-1].strip()
+    try:
+        return int(text, 0)
+    except ValueError:
+        pass
+    value = _value(frame, target, text)
+    if value is not None:
+        return _address(value, text)
+    match = re.fullmatch(r"(.*[^\s+-])\s*([+-])(?!>)\s*(\w+)", text)
+    if match:
+        try:
+            offset = int(match.group(3), 0)
+        except ValueError:
+            offset = None
+        if offset is not None:
+            value = _value(frame, target, match.group(1))
+            if value is not None and value.GetType().IsPointerType():
+                offset *= value.GetType().GetPointeeType().GetByteSize() or 1  # as in C
+            base = evaluate(frame, target, match.group(1))
+            return base + offset if match.group(2) == "+" else base - offset
+    raise tm_engine.Failure("it is neither a number, nor a register, nor the path of a variable that this frame knows")
+
+
+# ---- the target ------------------------------------------------------------------------------------------------------
+
+
+def _traced_here(process):
+    """Is this process on this machine?  Its id alone does not tell: a remote one may have the id of another one here.  So
+    compare some bytes of its stack, which differ between any two processes."""
+    frame = process.GetThreadAtIndex(0).GetFrameAtIndex(0)
+    error = lldb.SBError()
+    there = process.ReadMemory(frame.GetSP(), 256, error)
+    if not there:
+        return False
+    try:
+        with open("/proc/%d/mem" % process.GetProcessID(), "rb", buffering=0) as memory:
+            return os.pread(memory.fileno(), len(there), frame.GetSP()) == bytes(there)
+    except (OSError, OverflowError):
+        return False
+
+
+def _core_file(debugger, process):
+    """Path of the core, or None: then the engine reads through LLDB, and cannot tell a zero from what was not saved."""
+    if hasattr(process, "GetCoreFile"):  # LLDB 17 and later
+        file = process.GetCoreFile()
+        return os.path.join(file.GetDirectory() or "", file.GetFilename() or "") or None
+    # Older ones do not say, but map it; with one core and one such mapping there is no doubt
+    processes = [debugger.GetTargetAtIndex(index).GetProcess() for index in range(debugger.GetNumTargets())]
+    mapped = set()
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            words = line.rstrip("\n").split(None, 5)
+            if len(words) == 6 and words[5].startswith("/") and "x" not in words[1] and words[2].strip("0") == "":
+                mapped.add(words[5])
+    cores = [path for path in mapped if _is_core(path)]
+    if len(cores) == 1 and sum("core" in (one.GetPluginName() or "") for one in processes if one.IsValid()) == 1:
+        return cores[0]
+    return None
+
+
+def _is_core(path):
+    try:
+        with open(path, "rb") as file:
+            head = file.read(18)
+        return head[:4] == b"\x7fELF" and head[16:18] in (b"\4\0", b"\0\4")
+    except OSError:
+        return False
+
+
+class Target(Base):
+    def __init__(self, debugger, exe_ctx, result):
+        self.debugger, self.result = debugger, result
+        self.target, self.process, self.frame = exe_ctx.GetTarget(), exe_ctx.GetProcess(), exe_ctx.GetFrame()
+        state = self.process.GetState() if self.process.IsValid() else lldb.eStateInvalid
+        if state in (lldb.eStateInvalid, lldb.eStateUnloaded, lldb.eStateExited, lldb.eStateDetached):
+            raise tm_engine.Failure(NOTHING_TO_READ)
+        self.stopped = state not in (lldb.eStateRunning, lldb.eStateStepping)
+        if "core" in (self.process.GetPluginName() or "").lower():
+            self.core_file = _core_file(debugger, self.process)
+        elif self.stopped and _traced_here(self.process):
+            self.pid = self.process.GetProcessID()  # LLDB's own reads go through a socket: 50 to 86 MB/s
+        terminal = os.isatty(1)
+        self.width = debugger.GetTerminalWidth() if terminal else 0
+        self.colour = terminal and debugger.GetUseColor() and not os.environ.get("NO_COLOR")
+
+    def read(self, address, size):
+        blocks, most = [], BLOCK
+        while size > 0:
+            error = lldb.SBError()  # a used one stays failed
+            block = self.process.ReadMemory(address, min(size, most), error)
+            if block:  # perhaps short, with success
+                blocks.append(block)
+                address, size = address + len(block), size - len(block)
+            elif most > 4096:  # None, perhaps with success, if there is a hole anywhere in it
+                most = min(size, most) // 2 & ~4095 or 4096 - address % 4096
+            else:
+                break
+        return b"".join(blocks)
+
+    def regions(self):
+        regions = self.process.GetMemoryRegions()
+        info = lldb.SBMemoryRegionInfo()
+        for index in range(regions.GetSize()):
+            if regions.GetMemoryRegionAtIndex(index, info) and info.IsMapped():
+                flags = tm_engine.REGION_READ if info.IsReadable() else 0
+                flags |= tm_engine.REGION_WRITE if info.IsWritable() else 0
+                flags |= tm_engine.REGION_EXECUTE if info.IsExecutable() else 0
+                yield info.GetRegionBase(), info.GetRegionEnd(), flags, info.GetName() or None
+
+    def write(self, stream, text):
+        # Through LLDB's own buffer: it goes wherever the output of commands goes (a console, lldb-dap, a script)
+        if stream == tm_engine.OUT:
+            print(text, end="", file=self.result)
+        else:
+            self.result.AppendWarning(text.rstrip("\n"))
+
+    def evaluate(self, expression):
+        return evaluate(self.frame, self.target, expression)
+
+    def interrupted(self):
+        if hasattr(self.debugger, "InterruptRequested") and self.debugger.InterruptRequested():
+            return True
+        return self.debugger.GetCommandInterpreter().WasInterrupted()
+
+    def symbol(self, name):
+        for context in self.target.FindSymbols(name):
+            address = context.GetSymbol().GetStartAddress().GetLoadAddress(self.target)
+            if address != lldb.LLDB_INVALID_ADDRESS:
+                return address
+        return None
+
+
+# ---- the commands ----------------------------------------------------------------------------------------------------
+
+
+class Verb:
+    """One verb; subclasses, one for each, say which (LLDB makes an instance from a class that it finds by name)."""
+
+    engine = verb = None
+
+    def __init__(self, debugger, internal_dict):
+        pass
+
+    def __call__(self, debugger, command, exe_ctx, result):
+        try:
+            words = tm_engine.split(self.verb, command)
+            self.engine.run(Target(debugger, exe_ctx, result), [self.verb["name"]] + words)
+            result.SetStatus(lldb.eReturnStatusSuccessFinishResult)
+        except tm_engine.Failure as failure:
+            result.SetError(str(failure))
+        except KeyboardInterrupt:
+            result.SetError("tm: interrupted")
+        except Exception as error:  # a Python traceback helps nobody at three in the morning
+            result.SetError("tm: LLDB cannot do that: %s: %s" % (type(error).__name__, error))
+
+    def get_short_help(self):
+        return self.verb["summary"]
+
+    def get_long_help(self):
+        return self.verb["help"]
+
+    def get_repeat_command(self, command):
+        return ""  # Enter does not ask again: an answer may be long
+
+
+def __lldb_init_module(debugger, internal_dict):
+    if tm_engine is None:
+        print("tm: tm_engine.py, which belongs to %s, is missing" % os.path.join(HERE, "tm_lldb.py"))
+        return
+    try:
+        engine = tm_engine.load(HERE)
+    except tm_engine.Failure as failure:
+        print(failure)
+        return
+    interpreter = debugger.GetCommandInterpreter()
+
+    def execute(command):
+        interpreter.HandleCommand(command, lldb.SBCommandReturnObject())
+
+    execute('command container add -o -h "Where Python allocated the memory that lives." tm')
+    for verb in engine.verbs:
+        name = "Verb_" + verb["name"].replace("-", "_")
+        globals()[name] = type(name, (Verb,), {"engine": engine, "verb": verb})
+        for spelling in ("tm " + verb["name"], "py-tm-" + verb["name"]):
+            execute("command script add -o -c %s.%s %s" % (__name__, name, spelling))
