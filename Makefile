@@ -250,5 +250,5 @@ ifneq ($(wildcard tests/layout/dump_layout.c),)
 units: $(BUILD)/tests/layout/dump_layout
 endif
 
-.SECONDARY:
+.PRECIOUS: $(OBJ)/tests/%.o
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
