@@ -8,8 +8,8 @@ void tm_stdlib_memory_init(struct tm_stdlib_memory *memory, struct tm_target *ta
         memory->readable += target->regions[i].saved;
 }
 
-const uint8_t *tm_stdlib_move_window(struct tm_stdlib_memory *memory, struct tm_stdlib_window *window,
-                                     uint64_t address, uint64_t size, void *scratch)
+const uint8_t *tm_stdlib_move_window(struct tm_stdlib_memory *memory, struct tm_stdlib_window *window, uint64_t address,
+                                     uint64_t size, void *scratch)
 {
     struct tm_target *target = memory->target;
     if (!memory->no_view) {

@@ -25,8 +25,8 @@ struct tm_stdlib_window {
 };
 
 void tm_stdlib_memory_init(struct tm_stdlib_memory *memory, struct tm_target *target);
-const uint8_t *tm_stdlib_move_window(struct tm_stdlib_memory *memory, struct tm_stdlib_window *window,
-                                     uint64_t address, uint64_t size, void *scratch);
+const uint8_t *tm_stdlib_move_window(struct tm_stdlib_memory *memory, struct tm_stdlib_window *window, uint64_t address,
+                                     uint64_t size, void *scratch);
 
 /* The bytes at an address: in the window, or copied to `scratch`.  NULL: memory->fault tells why. */
 static inline const uint8_t *tm_stdlib_at(struct tm_stdlib_memory *memory, struct tm_stdlib_window *window,

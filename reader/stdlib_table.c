@@ -142,10 +142,10 @@ static void fill(struct tm_stdlib_walk *walk)
                 note_fault(walk, (struct tm_fault){TM_READ_INTERRUPTED, table->buckets}, 1);
                 return;
             }
-            uint64_t count = table->nbuckets - walk->bucket < CHUNK_BUCKETS ? table->nbuckets - walk->bucket
-                                                                           : CHUNK_BUCKETS;
-            struct tm_fault fault = tm_bytes_load(&walk->chunk, walk->memory->target,
-                                                  table->buckets + walk->bucket * 8, count * 8);
+            uint64_t count =
+                table->nbuckets - walk->bucket < CHUNK_BUCKETS ? table->nbuckets - walk->bucket : CHUNK_BUCKETS;
+            struct tm_fault fault =
+                tm_bytes_load(&walk->chunk, walk->memory->target, table->buckets + walk->bucket * 8, count * 8);
             walk->first_bucket = walk->bucket;
             loaded = walk->chunk.size / 8;
             if (loaded < count && !loaded) {
@@ -275,9 +275,9 @@ bool tm_stdlib_table_find(struct tm_stdlib_memory *memory, const struct tm_stdli
             continue;
         if (table->key_size == 12 && tm_stdlib_u32(entry + layout->entry_key + 8) != domain)
             continue;
-        const uint8_t *trace = follows ? entry + layout->entry_key + table->key_size
-                                       : tm_stdlib_at(memory, &none, tm_stdlib_u64(entry + layout->entry_value),
-                                                      TM_STDLIB_TRACE, scratch);
+        const uint8_t *trace =
+            follows ? entry + layout->entry_key + table->key_size
+                    : tm_stdlib_at(memory, &none, tm_stdlib_u64(entry + layout->entry_value), TM_STDLIB_TRACE, scratch);
         if (!trace)
             return false;
         *ret = (struct tm_stdlib_trace){address, tm_stdlib_u64(trace), tm_stdlib_u64(trace + 8), domain};

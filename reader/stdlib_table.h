@@ -42,18 +42,18 @@ struct tm_stdlib_walk {
     struct tm_stdlib_window entries, values;
     struct tm_bytes chunk; /* buckets from first_bucket on */
     uint64_t first_bucket;
-    uint64_t bucket; /* next to look at */
+    uint64_t bucket;                 /* next to look at */
     uint64_t entry[TM_STDLIB_BATCH]; /* chains to follow: the next entry of each */
     unsigned entry_count;
     uint64_t limit; /* entries that may still be visited */
 
-    uint64_t walked;          /* entries that were read */
-    uint64_t unreadable;      /* entries, traces or buckets that were not */
-    uint64_t misplaced;       /* entries whose key does not belong there; counted if check is set */
-    struct tm_fault fault;    /* of the first that was not */
+    uint64_t walked;       /* entries that were read */
+    uint64_t unreadable;   /* entries, traces or buckets that were not */
+    uint64_t misplaced;    /* entries whose key does not belong there; counted if check is set */
+    struct tm_fault fault; /* of the first that was not */
     bool check;
-    bool endless;             /* more entries than the table says it has, or may have */
-    bool failed;              /* interrupted, or the target is gone */
+    bool endless; /* more entries than the table says it has, or may have */
+    bool failed;  /* interrupted, or the target is gone */
 };
 
 void tm_stdlib_walk_init(struct tm_stdlib_walk *walk, struct tm_stdlib_memory *memory,

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#define HEAD        80 /* enough of a PyUnicodeObject of every version */
-#define UTF8_LONGER 4  /* bytes of UTF-8 for one character, at most */
+#define HEAD 80       /* enough of a PyUnicodeObject of every version */
+#define UTF8_LONGER 4 /* bytes of UTF-8 for one character, at most */
 
 struct tm_error *tm_stdlib_text_init(struct tm_stdlib_text *text, struct tm_stdlib_memory *memory,
                                      const struct tm_stdlib_text_layout *layout)
@@ -150,8 +150,7 @@ bool tm_stdlib_text_is_str(struct tm_stdlib_text *text, uint64_t address)
 {
     struct str str;
     uint32_t length;
-    return read_str(text, address, &str) && decode_str(text, &str, &length) && length &&
-           !memchr(text->utf8, 0, length);
+    return read_str(text, address, &str) && decode_str(text, &str, &length) && length && !memchr(text->utf8, 0, length);
 }
 
 bool tm_stdlib_text_read(struct tm_stdlib_text *text, uint64_t address, uint32_t *ret)

@@ -12,8 +12,8 @@ struct tm_stdlib_text {
     struct tm_stdlib_memory *memory;
     const struct tm_stdlib_text_layout *layout;
     struct tm_stdlib_window window;
-    uint64_t str_type;     /* the last type that was found to be one */
-    uint8_t *raw;          /* characters as they lie there */
+    uint64_t str_type; /* the last type that was found to be one */
+    uint8_t *raw;      /* characters as they lie there */
     uint8_t *utf8;
 };
 

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The standard library's own tracemalloc, read from outside: CPython 3.8 to 3.15, without symbols, without running
+ * anything in the target.
+ *
+ *   stdlib_layout  how it lies in memory, version by version: data
+ *   stdlib_memory  small reads at many places             stdlib_image  mapped files, interpreter's version, symbols
+ *   stdlib_find    where the tables are                   stdlib_table  one hash table: recognise, walk, look up
+ *   stdlib_text    file names                             stdlib_stacks tracebacks -> stacks of the model
+ *   stdlib_blocks  blocks, one by one                     stdlib_decoder (this file) the model, and its proof
+ *
+ * Proof: every entry that the tables count was found, and the sizes add up to traced_memory, which tracemalloc keeps
+ * beside them.  Where that does not hold, the model says so and its numbers are a lower bound.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cache.h"
+#include "stdlib_model.h"
+
+#define MAX_DOMAINS 4096
+#define LIVE_TRIES 5
+
+/* ---- tables ------------------------------------------------------------------------------------------------------- */
+
+static struct tm_error *list_tables(struct tm_model *model)
+{
+    struct tm_stdlib *stdlib = model->private;
+    struct tm_stdlib_state *state = &stdlib->state;
+    uint64_t(*pairs)[2] = NULL;
+    size_t count = 0;
+    uint64_t room = state->has_domains ? state->domains.nentries : 0;
+    if (room > MAX_DOMAINS)
+        room = MAX_DOMAINS;
+    free(stdlib->domains);
+    stdlib->domains = calloc(1 + room, sizeof(*stdlib->domains));
+    if (!stdlib->domains || (room && !(pairs = calloc(room, sizeof(*pairs)))))
+        return tm_error_no_memory();
+    stdlib->domains[0].table = state->traces;
+    stdlib->domain_count = 1;
+    stdlib->expected = state->traces.nentries;
+    if (room)
+        count = tm_stdlib_table_pairs(&stdlib->memory, &state->domains, pairs, room);
+    for (size_t i = 0; i < count; i++) {
+        struct tm_stdlib_domain *domain = &stdlib->domains[stdlib->domain_count];
+        domain->domain = (uint32_t)pairs[i][0];
+        if (tm_stdlib_table_read(&stdlib->memory, state->traces.layout, pairs[i][1], &domain->table)) {
+            stdlib->expected += domain->table.nentries;
+            stdlib->domain_count++;
+        }
+    }
+    free(pairs);
+    if (state->has_domains && stdlib->domain_count - 1 != state->domains.nentries)
+        tm_model_incomplete(model, "%zu of %" PRIu64 " domains can be read", stdlib->domain_count - 1,
+                            state->domains.nentries);
+    return NULL;
+}
+
+static struct tm_error *count(struct tm_model *model, const struct tm_stdlib_trace *traces, unsigned number,
+                              void *context)
+{
+    struct tm_stdlib *stdlib = model->private;
+    uint64_t *sum = context;
+    for (unsigned i = 0; i < number; i++) {
+        uint32_t stack;
+        struct tm_error *error = tm_stdlib_stack(&stdlib->stacks, traces[i].traceback, &stack);
+        if (error)
+            return error;
+        struct tm_total *total = &model->totals[stack];
+        /* unsigned: a hostile size may overflow, which must not be undefined */
+        total->bytes = (int64_t)((uint64_t)total->bytes + traces[i].size);
+        total->blocks++;
+        *sum += traces[i].size;
+    }
+    return NULL;
+}
+
+/* ---- proof -------------------------------------------------------------------------------------------------------- */
+
+/* Names why the numbers cannot be trusted to be all; nothing if they can. */
+static void prove(struct tm_model *model, const struct tm_stdlib_walked *walked, uint64_t sum)
+{
+    struct tm_stdlib *stdlib = model->private;
+    struct tm_stdlib_stacks *stacks = &stdlib->stacks;
+    uint64_t peak = 0;
+    stdlib->walked = walked->walked;
+    stdlib->traced_known = tm_stdlib_traced_memory(&stdlib->memory, &stdlib->state, sum, &stdlib->traced_memory, &peak);
+    model->peak = peak > sum ? peak : sum;
+    if (walked->unreadable)
+        tm_model_incomplete(model, "%" PRIu64 " parts of tracemalloc's tables are missing: memory at 0x%" PRIx64 " %s",
+                            walked->unreadable, walked->fault.address, tm_outcome_text(walked->fault.outcome));
+    const char *why = stdlib->state.locked       ? "another thread was changing them at that moment"
+                      : model->target->live      ? "they changed while they were read"
+                      : model->target->truncated ? "the core is truncated"
+                                                 : "they were being changed at that moment, or are damaged";
+    if (walked->endless)
+        tm_model_incomplete(model, "tracemalloc's tables hold more traces than the %" PRIu64 " that they count: %s",
+                            stdlib->expected, why);
+    else if (walked->walked + walked->unreadable != stdlib->expected && !walked->unreadable)
+        tm_model_incomplete(model, "%" PRIu64 " traces were found where tracemalloc's tables count %" PRIu64 ": %s",
+                            walked->walked, stdlib->expected, why);
+    if (!stdlib->traced_known)
+        tm_model_incomplete(model,
+                            "tracemalloc's own sum (traced_memory) was not found: nothing proves that these %" PRIu64
+                            " bytes are all",
+                            sum);
+    else if (stdlib->traced_memory != sum)
+        tm_model_incomplete(model, "sizes add up to %" PRIu64 " bytes where tracemalloc counts %" PRIu64 ": %s", sum,
+                            stdlib->traced_memory, why);
+    if (stacks->damaged_tracebacks)
+        tm_model_incomplete(model, "%" PRIu64 " tracebacks cannot be read%s%s", stacks->damaged_tracebacks,
+                            stacks->fault.outcome ? ": the first " : "",
+                            stacks->fault.outcome ? tm_outcome_text(stacks->fault.outcome) : "");
+    if (stacks->damaged_names)
+        tm_model_incomplete(model, "%" PRIu64 " file names cannot be read%s%s", stacks->damaged_names,
+                            stacks->fault.outcome ? ": the first " : "",
+                            stacks->fault.outcome ? tm_outcome_text(stacks->fault.outcome) : "");
+}
+
+static struct tm_error *decode(struct tm_model *model)
+{
+    struct tm_stdlib *stdlib = model->private;
+    struct tm_stdlib_state *state = &stdlib->state;
+    struct tm_error *error = tm_stdlib_stacks_init(&stdlib->stacks, model, &stdlib->memory, state->family);
+    if (!error)
+        error = list_tables(model);
+    struct tm_stdlib_walked walked;
+    uint64_t sum = 0;
+    if (!error)
+        error = tm_stdlib_each_trace(model, false, count, &sum, &walked);
+    if (error)
+        return error;
+    model->tracer = "tracemalloc";
+    snprintf(model->python, sizeof(model->python), "%s", state->python);
+    model->python_version = state->version;
+    model->pid = model->target->pid;
+    model->tracing = state->tracing;
+    model->frame_limit = state->max_nframe ? state->max_nframe : stdlib->stacks.max_nframe;
+    if (!model->frame_limit)
+        model->frame_limit = 1;
+    model->size = sum;
+    model->count = walked.walked;
+    prove(model, &walked, sum);
+    return NULL;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+
+static void destroy(struct tm_model *model)
+{
+    struct tm_stdlib *stdlib = model->private;
+    if (!stdlib)
+        return;
+    tm_stdlib_stacks_deinit(&stdlib->stacks);
+    free(stdlib->domains);
+    free(stdlib);
+}
+
+static const struct tm_model_ops ops = {
+    .each_block = tm_stdlib_each_block,
+    .find_block = tm_stdlib_find_block,
+    .check = tm_stdlib_check,
+    .destroy = destroy,
+};
+
+static struct tm_error *try_open(struct tm_target *target, struct tm_model **ret)
+{
+    struct tm_stdlib_memory memory;
+    struct tm_stdlib_state state;
+    bool found;
+    tm_stdlib_memory_init(&memory, target);
+    struct tm_error *error = tm_stdlib_find(&memory, &state, &found);
+    if (error)
+        return error;
+    if (!found && state.python[0])
+        return tm_error_try(
+            tm_error_because(tm_error(TM_ERROR_NOT_STARTED, "CPython %s is in %s, but nothing was traced in it",
+                                      state.python, target->name),
+                             "the program ran neither under tm nor with tracemalloc"),
+            "tm run -- python3 app.py, or PYTHONTRACEMALLOC=25 in its environment");
+    if (!found)
+        return NULL;
+    struct tm_model *model;
+    error = tm_model_create(&ops, target, &model);
+    if (error)
+        return error;
+    struct tm_stdlib *stdlib = calloc(1, sizeof(*stdlib));
+    model->private = stdlib;
+    if (stdlib) {
+        stdlib->memory = memory;
+        stdlib->state = state;
+        error = decode(model);
+    } else {
+        error = tm_error_no_memory();
+    }
+    /* Nothing but the sums tells whether a version that did not exist when this was written still lies like this. */
+    if (!error && model->incomplete_count && state.version >> 16 > tm_stdlib_newest())
+        error = tm_error_because(
+            tm_error(TM_ERROR_VERSION, "tracemalloc's tables in CPython %s are not known to this reader", state.python),
+            "%s", model->incomplete[0] ? model->incomplete[0] : "they do not add up");
+    if (error) {
+        tm_model_destroy(model);
+        return error;
+    }
+    *ret = model;
+    return NULL;
+}
+
+/* A live process goes on allocating.  A moment in which it did not while it was read is worth a few tries; then what
+ * was read last is shown for what it is. */
+static struct tm_error *open_tables(struct tm_target *target, struct tm_model **ret)
+{
+    struct tm_model *model = NULL;
+    struct tm_error *error = NULL;
+    for (int i = 0; i < LIVE_TRIES && !error; i++) {
+        if (i) {
+            tm_cache_destroy(target->cache);
+            target->cache = NULL;
+            tm_model_destroy(model);
+            model = NULL;
+            nanosleep(&(struct timespec){.tv_nsec = 2000000 << i}, NULL);
+        }
+        error = try_open(target, &model);
+        if (!model || !target->live || !model->incomplete_count)
+            break;
+    }
+    *ret = model;
+    return error;
+}
+
+const struct tm_decoder tm_stdlib_decoder = {
+    .name = "tracemalloc",
+    .open = open_tables,
+};
