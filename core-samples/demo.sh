@@ -9,10 +9,7 @@ python=${1:-python3}
 limit_kib=700000
 leak_line=$(grep -n 'self.pages\[url\] = ' core-samples/leaky_server.py | cut -d: -f1)
 leak="core-samples/leaky_server.py:$leak_line"
-lldb=
-for name in lldb $(compgen -c lldb- | grep -E '^lldb-[0-9]+$' | sort -t- -k2 -rn); do
-    if command -v "$name" >/dev/null; then lldb=$name && break; fi
-done
+read -ra lldb < <(tools/lldb-command)
 
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
 say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
@@ -82,7 +79,7 @@ names_the_leak "tm top"
 say "The same question in GDB, and in LLDB."
 show gdb -batch -nx -x gdb/tm_gdb.py -c "$core" -ex 'py-tm-top 5'
 names_the_leak GDB
-show "$lldb" --batch --no-lldbinit -c "$core" -o 'command script import lldb/tm_lldb.py' -o 'tm top 5'
+show "${lldb[@]}" --batch --no-lldbinit -c "$core" -o 'command script import lldb/tm_lldb.py' -o 'tm top 5'
 names_the_leak LLDB
 
 say "And the way from one of the leaked blocks back to the line that allocated it."

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Makes corpses of traced programs, and asks the three faces about them."""
+import functools
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -25,9 +25,10 @@ def kernel_writes_cores():
     return None
 
 
+@functools.lru_cache()
 def lldb_command():
-    names = ["lldb"] + ["lldb-%d" % version for version in range(40, 13, -1)]
-    return next(name for name in names if shutil.which(name))
+    """An LLDB whose Python works, as words."""
+    return subprocess.check_output([str(ROOT / "tools" / "lldb-command")], text=True).split()
 
 
 def clean_environment(**more):
@@ -154,7 +155,7 @@ def lldb(source, *words):
     target = ["-p", source] if isinstance(source, int) else ["-c", source]
     return _between_marks(
         _run(
-            [lldb_command(), "--batch", "--no-lldbinit", "-Q", *target]
+            [*lldb_command(), "--batch", "--no-lldbinit", "-Q", *target]
             + ["-o", "command script import " + LLDB_SCRIPT]
             + ["-o", "script print('<<<')", "-o", "tm " + " ".join(map(str, words)), "-o", "script print('>>>')"]
         )
