@@ -41,10 +41,16 @@
 /* ---- the record of a thread: what a hook needs and nobody else touches ------------------------------------------- */
 
 /* See stack_cache.h for what these mean. */
-struct tm_cached_frame {
-    uint32_t parent; /* stack that this entry's stack was derived from */
+struct tm_cached_link {
+    void *frame;           /* the interpreter's frame */
+    uintptr_t instruction; /* tm_frame_instruction() */
+};
+
+struct tm_cached_stack {
+    uint32_t stack;  /* up to and including this entry */
+    uint32_t parent; /* stack that it was derived from */
     uint32_t frames; /* shown frames from the cache's beginning up to and including this one */
-    uint32_t floor;  /* entries above this index must be verified for a traceback of frame_limit frames */
+    uint32_t floor;  /* entries above this one must be verified for a traceback of frame_limit frames */
 };
 
 /* A step in the trie of stacks that this thread took lately. */
@@ -54,23 +60,19 @@ struct tm_edge {
     uint32_t stack;
 };
 
-#define TM_EDGES  256
-#define TM_HINTS  256
+#define TM_EDGES 256
+#define TM_HINTS 256
 
 struct tm_thread {
-    uint32_t busy;   /* 1: in a hook; an allocation from below is part of the outer one */
-    uint32_t epoch;  /* of the cache; differs from tm_runtime.epoch: throw the cache away */
-    uint32_t top;    /* entry of the newest frame at the last call */
-    uint32_t valid;  /* entries bottom..valid derive from one another */
-    uint32_t bottom; /* lowest entry in use */
-    uint32_t mask;   /* entries are numbered upwards and stored at (number & mask) */
-    uint32_t shard;  /* for totals without the main GIL */
-    uint32_t reserved;
-    void **frame;           /* [mask + 1] address of the interpreter's frame */
-    uintptr_t *instruction; /* [mask + 1] tm_frame_instruction() */
-    uint32_t *stack;        /* [mask + 1] */
-    struct tm_cached_frame *rest;
-    void **pending; /* [mask + 1] scratch of the resolver */
+    uint32_t busy;  /* 1: in a hook; an allocation from below is part of the outer one */
+    uint32_t epoch; /* of the cache; differs from tm_runtime.epoch: throw the cache away */
+    uint32_t top;   /* entry of the newest frame at the last call */
+    uint32_t valid; /* entries TM_CACHE_BOTTOM..valid derive from one another */
+    uint32_t shard; /* for totals without the main GIL */
+    uint32_t capacity;
+    struct tm_cached_link *link;   /* [capacity] */
+    struct tm_cached_stack *entry; /* [capacity] */
+    void **pending;                /* [capacity] scratch of the resolver */
     size_t cache_bytes;
     struct tm_thread *next; /* all threads ever, for quiescing */
     struct tm_thread *next_free;
