@@ -6,7 +6,6 @@ Never a crash, never a wrong number, and always what happened, the likely reason
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -170,18 +169,46 @@ def key(stat):
     return tuple((frame["filename"], frame["lineno"]) for frame in stat["traceback"])
 
 
-def test_run_says_which_runtime_is_missing(tm, tmp_path):
-    """GIVEN an interpreter that nothing was built for, THEN the make line that builds it."""
-    fake = tmp_path / "python3"
-    fake.write_text("#!/bin/sh\nexec %s -c 'import sys; sys.exit(7)'\n" % sys.executable)
-    fake.chmod(0o755)
-    done = subprocess.run([tm, "run"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
-    refused(corpses.Answer(done.returncode, done.stdout, done.stderr))
+def run(*argv):
     done = subprocess.run(
-        [tm, "run", "-n", "0", "--", sys.executable, "-c", "pass"],
+        [str(word) for word in argv],
+        env=corpses.clean_environment(),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         timeout=60,
     )
-    refused(corpses.Answer(done.returncode, done.stdout, done.stderr))
+    return corpses.Answer(done.returncode, done.stdout, done.stderr)
+
+
+def test_run_without_a_program(tm):
+    refused(run(tm, "run"))
+    refused(run(tm, "run", "-n", "25", "--"))
+
+
+@pytest.mark.parametrize("n", ["0", "-1", "x", ""])
+def test_run_with_a_bad_number(tm, newest, n):
+    refused(run(tm, "run", "-n", n, "--", newest, "-c", "pass"))
+
+
+def test_run_of_what_is_not_there(tm, tmp_path):
+    refused(run(tm, "run", "--", tmp_path / "python3", "-c", "pass"), str(tmp_path / "python3"))
+
+
+def test_run_says_which_runtime_is_missing(tm, newest, tmp_path):
+    """GIVEN an interpreter that nothing was built for, THEN the make line that builds it."""
+    shutil.copytree(corpses.ROOT / "build" / "bin", tmp_path / "bin")
+    shutil.copytree(corpses.ROOT / "build" / "lib", tmp_path / "lib")
+    (tmp_path / "lib" / "python" / "tm" / ("_tm" + newest.suffix)).unlink()
+    answer = run(tmp_path / "bin" / "tm", "run", "--", newest, "-c", "print('untraced')")
+    assert "make PYTHONS=" in answer.err and newest.executable in answer.err, answer
+    assert "untraced" not in answer.out, answer
+    assert answer.status == 2, answer
+
+
+def test_run_is_transparent(tm, python):
+    """Standard streams, arguments and exit status are the program's own."""
+    program = "import sys; sys.stdout.write(sys.argv[1]); sys.stderr.write('e'); sys.exit(7)"
+    answer = run(tm, "run", "--", python, "-c", program, "a b")
+    assert (answer.status, answer.out, answer.err) == (7, "a b", "e")
