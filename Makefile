@@ -185,7 +185,7 @@ $(OBJ)/reader/%.o: reader/%.c $(OBJ)/flags
 $(OBJ)/tests/%.o: tests/%.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	@echo '  compile $@'
-	$(Q)$(CC) $(ENGINE_FLAGS) -Ireader -I$(<D) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(ENGINE_FLAGS) -iquote reader -iquote $(<D) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(LIB)/libtm.so: $(ENGINE_OBJECTS)
 	@mkdir -p $(@D)
