@@ -38,7 +38,9 @@ struct tm_chunk *tm_arena_chunk(enum tm_chunk_kind kind, uint32_t index, uint32_
     chunk->data_offset = data_offset;
     chunk->element_size = element_size;
     chunk->capacity = capacity;
-    chunk->used = kind == TM_CHUNK_LEAF || kind == TM_CHUNK_DIRECTORY || kind == TM_CHUNK_TOTALS ? capacity : 0;
+    bool append_only = kind == TM_CHUNK_STRINGS || kind == TM_CHUNK_LOCATIONS || kind == TM_CHUNK_STACKS ||
+                       kind == TM_CHUNK_FOREIGN;
+    chunk->used = append_only ? 0 : capacity;
     __atomic_store_n(&chunk->magic, TM_CHUNK_MAGIC, __ATOMIC_RELEASE);
     if (tm_runtime.state)
         __atomic_fetch_add(&tm_runtime.state->table_bytes, bytes, __ATOMIC_RELAXED);
