@@ -123,7 +123,7 @@ static struct tm_error *decode(struct tm_model *model)
 {
     struct tm_stdlib *stdlib = model->private;
     struct tm_stdlib_state *state = &stdlib->state;
-    struct tm_error *error = tm_stdlib_stacks_init(&stdlib->stacks, model, &stdlib->memory, state->family);
+    struct tm_error *error = tm_stdlib_stacks_init(&stdlib->stacks, model, &stdlib->memory, state);
     if (!error)
         error = list_tables(model);
     struct tm_stdlib_walked walked;

@@ -168,6 +168,16 @@ static struct tm_error *scan(struct tm_stdlib_memory *memory, const struct tm_st
     return error;
 }
 
+static bool find_version(struct tm_stdlib_memory *memory, const struct tm_stdlib_image *images, size_t count,
+                         struct tm_stdlib_state *state)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (tm_stdlib_image_version(memory, &images[i], state->python, &state->version, &state->free_threaded))
+            return true;
+    }
+    return false;
+}
+
 struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdlib_state *ret, bool *found)
 {
     struct tm_stdlib_image *images;
@@ -180,6 +190,9 @@ struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdli
     struct candidate best = {0};
     const struct tm_stdlib_image *image = NULL;
     for (size_t i = 0; i < count && !best.slot && !error; i++) {
+        /* Files first.  Heaps are large, and only worth it where nobody knows which memory the interpreter's is. */
+        if (!images[i].path && i && images[i - 1].path && find_version(memory, images, i, ret))
+            break;
         image = &images[i];
         error = scan(memory, image, &best);
     }
@@ -187,11 +200,9 @@ struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdli
         ret->image = image->path;
         ret->slot = best.slot;
         ret->traces = best.table;
-        tm_stdlib_image_version(memory, image, ret->python, &ret->version, &ret->free_threaded);
+        find_version(memory, image, 1, ret);
         ret->family = choose_family(memory, ret);
         *found = ret->family;
-    } else if (!error && count && images[0].path) {
-        tm_stdlib_image_version(memory, &images[0], ret->python, &ret->version, &ret->free_threaded);
     }
     if (*found) {
         const struct tm_stdlib_state_layout *layout = ret->family->state;

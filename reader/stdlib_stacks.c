@@ -4,19 +4,19 @@
 #include <stdlib.h>
 
 struct tm_error *tm_stdlib_stacks_init(struct tm_stdlib_stacks *stacks, struct tm_model *model,
-                                       struct tm_stdlib_memory *memory, const struct tm_stdlib_family *family)
+                                       struct tm_stdlib_memory *memory, const struct tm_stdlib_state *state)
 {
     *stacks = (struct tm_stdlib_stacks){
         .model = model,
         .memory = memory,
-        .layout = family->table,
+        .layout = state->family->table,
         .frame_budget = memory->readable / TM_STDLIB_FRAME,
         .text_budget = memory->readable,
     };
     stacks->frames = malloc((size_t)UINT16_MAX * TM_STDLIB_FRAME);
     if (!stacks->frames)
         return tm_error_no_memory();
-    return tm_stdlib_text_init(&stacks->text, memory, family->text);
+    return tm_stdlib_text_init(&stacks->text, memory, state->family->text, state->slot);
 }
 
 void tm_stdlib_stacks_deinit(struct tm_stdlib_stacks *stacks)

@@ -4,6 +4,7 @@
 #define TM_STDLIB_STACKS_H
 
 #include "model.h"
+#include "stdlib_find.h"
 #include "stdlib_map.h"
 #include "stdlib_text.h"
 
@@ -31,7 +32,7 @@ struct tm_stdlib_stacks {
 };
 
 struct tm_error *tm_stdlib_stacks_init(struct tm_stdlib_stacks *stacks, struct tm_model *model,
-                                       struct tm_stdlib_memory *memory, const struct tm_stdlib_family *family);
+                                       struct tm_stdlib_memory *memory, const struct tm_stdlib_state *state);
 void tm_stdlib_stacks_deinit(struct tm_stdlib_stacks *stacks);
 struct tm_error *tm_stdlib_stacks_add(struct tm_stdlib_stacks *stacks, uint64_t traceback, uint32_t *ret);
 

@@ -3,13 +3,14 @@
 
 #include <stdlib.h>
 
-#define HEAD 80       /* enough of a PyUnicodeObject of every version */
-#define UTF8_LONGER 4 /* bytes of UTF-8 for one character, at most */
+#define HEAD 80                         /* enough of a PyUnicodeObject of every version */
+#define UTF8_LONGER 4                   /* bytes of UTF-8 for one character, at most */
+#define IMAGE_SIZE (UINT64_C(64) << 20) /* no interpreter is larger */
 
 struct tm_error *tm_stdlib_text_init(struct tm_stdlib_text *text, struct tm_stdlib_memory *memory,
-                                     const struct tm_stdlib_text_layout *layout)
+                                     const struct tm_stdlib_text_layout *layout, uint64_t image)
 {
-    *text = (struct tm_stdlib_text){.memory = memory, .layout = layout};
+    *text = (struct tm_stdlib_text){.memory = memory, .layout = layout, .image = image};
     text->raw = malloc(TM_STDLIB_TEXT_MAX * 4);
     text->utf8 = malloc(TM_STDLIB_TEXT_MAX * UTF8_LONGER);
     return text->raw && text->utf8 ? NULL : tm_error_no_memory();
@@ -160,10 +161,11 @@ bool tm_stdlib_text_read(struct tm_stdlib_text *text, uint64_t address, uint32_t
         return decode_str(text, &str, ret);
     if (decode_chars(text, address, ret))
         return true;
-    /* "<unknown>" is the one name that 3.15 does not copy: it stands in read-only data, which cores leave out. */
+    /* "<unknown>" is the one name that 3.15 does not copy: it stands in read-only data of the interpreter, which cores
+     * leave out, and gcore does not even list. */
     const struct tm_region *region = tm_target_region(text->memory->target, address);
-    bool constant = !region || !(region->flags & TM_REGION_WRITE);
-    if (!constant || !tm_stdlib_pointer(address) || text->memory->fault.outcome == TM_READ_TRUNCATED)
+    bool near = address - (text->image - IMAGE_SIZE) < 2 * IMAGE_SIZE;
+    if (!near || (region && (region->flags & TM_REGION_WRITE)) || text->memory->fault.outcome == TM_READ_TRUNCATED)
         return false;
     static const char unknown[] = "<unknown>";
     memcpy(text->utf8, unknown, sizeof(unknown) - 1);

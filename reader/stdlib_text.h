@@ -12,13 +12,14 @@ struct tm_stdlib_text {
     struct tm_stdlib_memory *memory;
     const struct tm_stdlib_text_layout *layout;
     struct tm_stdlib_window window;
+    uint64_t image;    /* any address in the interpreter's data */
     uint64_t str_type; /* the last type that was found to be one */
     uint8_t *raw;      /* characters as they lie there */
     uint8_t *utf8;
 };
 
 struct tm_error *tm_stdlib_text_init(struct tm_stdlib_text *text, struct tm_stdlib_memory *memory,
-                                     const struct tm_stdlib_text_layout *layout);
+                                     const struct tm_stdlib_text_layout *layout, uint64_t image);
 void tm_stdlib_text_deinit(struct tm_stdlib_text *text);
 /* The name that a frame points to, in text->utf8, without a NUL.  False: the memory is not there, or is no name. */
 bool tm_stdlib_text_read(struct tm_stdlib_text *text, uint64_t address, uint32_t *ret);
