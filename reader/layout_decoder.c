@@ -183,9 +183,8 @@ static struct tm_error *add_totals(void *context, uint64_t first, const struct l
     for (uint64_t i = 0; i < chunk->count; i++) {
         struct tm_totals totals;
         memcpy(&totals, chunk->elements + i * chunk->stride, sizeof(totals));
-        /* unsigned: hostile numbers may overflow, and then mean nothing, but must not be undefined */
-        into[i].bytes = (int64_t)((uint64_t)into[i].bytes + (uint64_t)totals.bytes);
-        into[i].blocks = (int64_t)((uint64_t)into[i].blocks + (uint64_t)totals.blocks);
+        into[i].bytes = tm_sum(into[i].bytes, totals.bytes);
+        into[i].blocks = tm_sum(into[i].blocks, totals.blocks);
     }
     return NULL;
 }
@@ -215,7 +214,7 @@ static struct tm_error *load_totals(struct tm_model *model, uint64_t stack_count
         model->peak = model->size;
     int64_t blocks = 0;
     for (uint32_t i = 0; i < model->stack_count; i++)
-        blocks = (int64_t)((uint64_t)blocks + (uint64_t)model->totals[i].blocks);
+        blocks = tm_sum(blocks, model->totals[i].blocks);
     model->count = blocks < 0 ? 0 : blocks;
     return NULL;
 }

@@ -30,9 +30,9 @@ static uint64_t entry_at(const struct layout_chunk *directory, uint64_t index)
     return entry;
 }
 
-static bool load_directory(struct layout_chunk *directory, struct tm_model *model, uint64_t address)
+static bool load_directory(struct layout_chunk *directory, struct tm_model *model, uint64_t address, uint64_t index)
 {
-    return layout_chunk_load(directory, model, address, TM_CHUNK_DIRECTORY, LAYOUT_ANY_INDEX, sizeof(uint64_t), ENTRIES,
+    return layout_chunk_load(directory, model, address, TM_CHUNK_DIRECTORY, index, sizeof(uint64_t), ENTRIES,
                              "a directory of the map of blocks");
 }
 
@@ -64,13 +64,13 @@ static struct tm_error *cursor_leaf(struct cursor *cursor, uint64_t address, con
     *skip = UINT64_C(1) << (TM_LEAF_ADDRESS_BITS + TM_DIRECTORY_BITS);
     if (address >> TM_ADDRESS_BITS)
         return NULL;
-    if (!cursor->high.elements && !load_directory(&cursor->high, model, layout->state.map))
+    if (!cursor->high.elements && !load_directory(&cursor->high, model, layout->state.map, LAYOUT_ANY_INDEX))
         return interrupted();
     uint64_t at = entry_at(&cursor->high, low_number);
     if (!at)
         return NULL;
     if (cursor->low_number != low_number + 1) {
-        if (!load_directory(&cursor->low, model, at))
+        if (!load_directory(&cursor->low, model, at, low_number))
             return interrupted();
         cursor->low_number = low_number + 1;
     }
@@ -334,13 +334,13 @@ static struct tm_error *walk_map(struct walk *walk)
 {
     struct layout_chunk high = {0}, low = {0}, leaf = {0};
     struct tm_error *error = NULL;
-    if (walk->layout->state.map && !load_directory(&high, walk->model, walk->layout->state.map))
+    if (walk->layout->state.map && !load_directory(&high, walk->model, walk->layout->state.map, LAYOUT_ANY_INDEX))
         error = interrupted();
     for (uint64_t i = 0; i < high.count && !error; i++) {
         uint64_t directory = entry_at(&high, i);
         if (!directory)
             continue;
-        if (!load_directory(&low, walk->model, directory)) {
+        if (!load_directory(&low, walk->model, directory, i)) {
             error = interrupted();
             break;
         }

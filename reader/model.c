@@ -90,6 +90,14 @@ struct tm_error *tm_model_add_stack(struct tm_model *model, struct tm_stack_node
     return NULL;
 }
 
+size_t tm_model_notes(const struct tm_model *model)
+{
+    size_t count = 0;
+    while (count < model->incomplete_count && count < MAX_NOTES && model->incomplete && model->incomplete[count])
+        count++;
+    return count;
+}
+
 void tm_model_incomplete(struct tm_model *model, const char *why, ...)
 {
     /* A list that says "and 12345 more" is read; one with 12365 entries is not. */

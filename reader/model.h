@@ -50,6 +50,17 @@ struct tm_total {
     int64_t blocks;
 };
 
+/* Numbers out of a damaged table may be anything; sums of them must still be defined. */
+static inline int64_t tm_sum(int64_t left, int64_t right)
+{
+    return (int64_t)((uint64_t)left + (uint64_t)right);
+}
+
+static inline int64_t tm_difference(int64_t left, int64_t right)
+{
+    return (int64_t)((uint64_t)left - (uint64_t)right);
+}
+
 struct tm_block {
     uint64_t address;
     uint64_t size;
@@ -133,6 +144,9 @@ struct tm_error *tm_model_add_location(struct tm_model *model, struct tm_model_l
 struct tm_error *tm_model_add_stack(struct tm_model *model, struct tm_stack_node stack, uint32_t *ret);
 /* Notes why the answer is incomplete; after some notes, further ones are only counted.  Also used while walking. */
 __attribute__((format(printf, 2, 3))) void tm_model_incomplete(struct tm_model *model, const char *why, ...);
+
+/* How many of the notes are there in full: incomplete[0] to [ret - 1]. */
+size_t tm_model_notes(const struct tm_model *model);
 
 /* "pid 1234, CPython 3.12.1, tm": the same whichever way the target was opened.  To be freed. */
 char *tm_model_source(const struct tm_model *model);

@@ -226,6 +226,8 @@ class Engine:
         ]
         self._library = library
         self.version = library.tm_version().decode()
+        if self.version != VERSION:  # before anything else is made of what it says
+            raise Failure("is version %s, but the script is version %s.  Use the two that came together" % (self.version, VERSION))
         table = json.loads(library.tm_commands().decode())
         self.verbs = [verb for verb in table if not verb.get("command_line_only")]
 
@@ -278,15 +280,11 @@ def load(folder):
             "beside the script" % (folder, tried[1][: -len("/libtm.so")], os.path.dirname(folder))
         )
     try:
-        engine = Engine(ctypes.CDLL(path))
+        return Engine(ctypes.CDLL(path))
+    except Failure as error:
+        raise Failure("tm: the engine %s %s" % (path, error))
     except (OSError, AttributeError, ValueError, KeyError, TypeError) as error:
         raise Failure("tm: the engine %s cannot be loaded: %s" % (path, error))
-    if engine.version != VERSION:
-        raise Failure(
-            "tm: the engine %s is version %s, but the script is version %s.  Use the two that came together"
-            % (path, engine.version, VERSION)
-        )
-    return engine
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of commands, and what happens to a command. */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+
+#include "request.h"
+#include "statistics.h"
+
+#define FIELD(name) offsetof(struct tm_request, name)
+
+static const struct tm_option json_option = {
+    "json", 'j', NULL, TM_KIND_FLAG, FIELD(json), NULL, "Answer in JSON: sizes in bytes, frames most recent first"};
+static const struct tm_option by_option = {"by",
+                                           'b',
+                                           "GROUP",
+                                           TM_KIND_CHOICE,
+                                           FIELD(group),
+                                           tm_group_names,
+                                           "Group by lineno (the default), filename, function or traceback"};
+static const struct tm_option all_option = {
+    "all", 'a', NULL, TM_KIND_FLAG, FIELD(all), NULL, "Show all groups, not only N"};
+static const struct tm_option cumulative_option = {
+    "cumulative",
+    'c',
+    NULL,
+    TM_KIND_FLAG,
+    FIELD(cumulative),
+    NULL,
+    "Count a block for every frame of its traceback, not only the newest"};
+static const struct tm_option no_source_option = {
+    "no-source", 0, NULL, TM_KIND_FLAG, FIELD(no_source), NULL, "Do not show lines of source files"};
+static const struct tm_option limit_option = {
+    "limit", 'l', "N", TM_KIND_NUMBER, FIELD(limit), NULL, "Show the N biggest (10)"};
+static const struct tm_option min_size_option = {
+    "min-size", 'm', "BYTES", TM_KIND_SIZE, FIELD(min_size), NULL, "Only blocks of at least so many bytes (64K, 1M)"};
+static const struct tm_option frames_option = {
+    "frames", 'n', "N", TM_KIND_NUMBER, FIELD(frames), NULL, "Record the newest N frames of each traceback (1)"};
+
+const struct tm_verb tm_verbs[] = {
+    {
+        .name = "top",
+        .summary = "Show which lines hold the most memory",
+        .help = "N is how many to show (10).\n\n"
+                "Example: tm top 20 --by traceback",
+        .run = tm_run_top,
+        .arguments = {{"N", TM_KIND_NUMBER, true, FIELD(limit)}},
+        .options = {&by_option, &cumulative_option, &all_option, &no_source_option, &json_option},
+    },
+    {
+        .name = "traceback",
+        .summary = "Show where the block at an address was allocated",
+        .help = "ADDR is the address of a block, of an object, or of anything inside a block.\n\n"
+                "Example: tm traceback 0x7f0123456780",
+        .run = tm_run_traceback,
+        .arguments = {{"ADDR", TM_KIND_ADDRESS, false, FIELD(address)}},
+        .options = {&no_source_option, &json_option},
+    },
+    {
+        .name = "blocks",
+        .summary = "Show the biggest single blocks",
+        .help = "Example: tm blocks --limit 20 --min-size 1M",
+        .run = tm_run_blocks,
+        .options = {&limit_option, &min_size_option, &no_source_option, &json_option},
+    },
+    {
+        .name = "info",
+        .summary = "Show who was traced, since when, and how much there is",
+        .run = tm_run_info,
+        .options = {&json_option},
+    },
+    {
+        .name = "check",
+        .summary = "Compare the running totals with a scan of all blocks",
+        .help = "Reads every part of the table and says what is missing or wrong, and where.",
+        .run = tm_run_check,
+        .options = {&json_option},
+    },
+    {
+        .name = "run",
+        .summary = "Run a command with tracing on from its first line",
+        .help = "Its children are traced too.\n\n"
+                "Example: tm run -n 25 -- python3 app.py",
+        .flags = TM_VERB_NO_TARGET | TM_VERB_COMMAND_LINE | TM_VERB_REST,
+        .run = tm_run_run,
+        .options = {&frames_option},
+    },
+    {
+        .name = "help",
+        .summary = "Show help, in general or for one verb",
+        .flags = TM_VERB_NO_TARGET,
+        .run = tm_run_help,
+        .arguments = {{"VERB", TM_KIND_WORD, true, FIELD(topic)}},
+    },
+};
+const size_t tm_verb_count = sizeof(tm_verbs) / sizeof(tm_verbs[0]);
+
+/* ---- finding a verb ------------------------------------------------------------------------------------------------- */
+
+#define MAX_WORD 32
+
+static size_t smaller(size_t left, size_t right)
+{
+    return left < right ? left : right;
+}
+
+/* Insertions, deletions, changes and swaps of neighbours (Damerau) that make one of the other. */
+static size_t distance(const char *left, const char *right)
+{
+    size_t cost[MAX_WORD + 1][MAX_WORD + 1], height = strlen(left), width = strlen(right);
+    if (height > MAX_WORD || width > MAX_WORD)
+        return SIZE_MAX;
+    for (size_t i = 0; i <= height; i++) {
+        for (size_t j = 0; j <= width; j++) {
+            if (!i || !j) {
+                cost[i][j] = i + j;
+                continue;
+            }
+            cost[i][j] = smaller(cost[i - 1][j], cost[i][j - 1]) + 1;
+            cost[i][j] = smaller(cost[i][j], cost[i - 1][j - 1] + (left[i - 1] != right[j - 1]));
+            if (i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1])
+                cost[i][j] = smaller(cost[i][j], cost[i - 2][j - 2] + 1);
+        }
+    }
+    return cost[height][width];
+}
+
+const char *tm_nearest(const char *word, const char *const *words, size_t count)
+{
+    const char *nearest = NULL;
+    size_t best = strlen(word) / 2 + 1;
+    for (size_t i = 0; i < count; i++) {
+        size_t far = distance(word, words[i]);
+        if (far < best || (!strncmp(words[i], word, strlen(word)) && !nearest)) {
+            nearest = words[i];
+            best = far;
+        }
+    }
+    return nearest;
+}
+
+static bool is_offered(const struct tm_face *face, const struct tm_verb *verb)
+{
+    return !(verb->flags & TM_VERB_COMMAND_LINE) || !tm_face_has_target(face);
+}
+
+const struct tm_verb *tm_verb_find(const struct tm_face *face, const char *name, struct tm_error **error)
+{
+    const struct tm_verb *found = NULL;
+    const char *names[32];
+    size_t count = 0, matches = 0;
+    for (size_t i = 0; i < tm_verb_count; i++) {
+        const struct tm_verb *verb = &tm_verbs[i];
+        if (!is_offered(face, verb))
+            continue;
+        names[count++] = verb->name;
+        if (!strcmp(verb->name, name))
+            return verb;
+        if (name[0] && !strncmp(verb->name, name, strlen(name))) {
+            found = verb;
+            matches++;
+        }
+    }
+    if (matches == 1)
+        return found;
+    *error = matches ? tm_error(TM_ERROR_USAGE, "'%s' is the beginning of several verbs", name)
+                     : tm_error(TM_ERROR_USAGE, "there is no verb '%s'", name);
+    const char *nearest = tm_nearest(name, names, count);
+    *error = nearest ? tm_error_try(*error, "tm %s", nearest) : tm_error_try(*error, "tm help");
+    return NULL;
+}
+
+struct tm_error *tm_run_help(struct tm_request *request)
+{
+    struct tm_text *text = &request->output->text;
+    bool has_source = !tm_face_has_target(request->face);
+    if (request->topic) {
+        struct tm_error *error = NULL;
+        const struct tm_verb *verb = tm_verb_find(request->face, request->topic, &error);
+        if (verb)
+            tm_help_text(verb, has_source, text);
+        return error;
+    }
+    tm_text_print(text, "tm: which lines of a Python program hold its memory, from a live process or a core\n\n");
+    for (size_t i = 0; i < tm_verb_count; i++) {
+        const struct tm_verb *verb = &tm_verbs[i];
+        if (!is_offered(request->face, verb))
+            continue;
+        tm_text_print(text, "  tm ");
+        size_t before = text->size;
+        tm_usage_text(verb, has_source, text);
+        tm_text_print(text, "%*s %s\n", before + 38 > text->size ? (int)(before + 38 - text->size) : 0, "",
+                      verb->summary);
+    }
+    tm_text_print(text, "\n`tm help VERB` tells more.%s\n",
+                  has_source ? "  SOURCE is a core file or the pid of a live process." : "");
+    return NULL;
+}
+
+/* ---- running one ---------------------------------------------------------------------------------------------------- */
+
+static void write_error(const struct tm_face *face, const struct tm_error *error)
+{
+    struct tm_text text = {0};
+    tm_text_print(&text, "tm: ");
+    const char *const parts[] = {error->what, error->because, error->next};
+    static const char *const before[] = {"", "; ", ".  Try: "};
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i]) {
+            tm_text_print(&text, "%s", before[i]);
+            /* Names of files and programs are in there. */
+            tm_text_add_name(&text, (struct tm_string_ref){parts[i], (uint32_t)strlen(parts[i])});
+        }
+    }
+    tm_text_print(&text, "\n");
+    if (face->write && text.bytes)
+        face->write(face->data, TM_STREAM_ERR, text.bytes, text.size);
+    tm_text_free(&text);
+}
+
+static struct tm_error *open_model(struct tm_request *request)
+{
+    struct tm_error *error = tm_face_has_target(request->face)
+                                 ? tm_target_open_face(request->face, &request->target)
+                                 : tm_target_open_source(request->face, request->source, &request->target);
+    return error ? error : tm_model_open(request->target, &request->model);
+}
+
+static struct tm_error *carry_out(struct tm_request *request, int argc, char **argv)
+{
+    bool help;
+    struct tm_error *error = tm_options_parse(request, argc, argv, &help);
+    if (!error && help) {
+        tm_help_text(request->verb, !tm_face_has_target(request->face), &request->output->text);
+        return NULL;
+    }
+    if (!error && !(request->verb->flags & TM_VERB_NO_TARGET))
+        error = open_model(request);
+    return error ? error : request->verb->run(request);
+}
+
+int32_t tm_command(const struct tm_face *given, int32_t argc, const char *const *argv)
+{
+    struct tm_face face = {0};
+    memcpy(&face, given, given->size < sizeof(face) ? given->size : sizeof(face));
+    struct tm_output output = {.face = &face};
+    struct tm_request request = {.face = &face, .output = &output};
+    struct tm_error *error = NULL;
+    const char *name = argc > 0 ? argv[0] : "help";
+    if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+        name = "help";
+    char **words = calloc((argc > 0 ? argc : 1) + 1, sizeof(*words)); /* argp sorts them */
+    if (words && (!strcmp(name, "--version") || !strcmp(name, "-V"))) {
+        tm_text_print(&output.text, "tm %s\n", tm_version());
+    } else if (words) {
+        request.verb = tm_verb_find(&face, name, &error);
+        for (int i = 0; i < argc; i++)
+            words[i] = (char *)argv[i];
+        if (request.verb)
+            error = carry_out(&request, argc > 0 ? argc : 0, words);
+    } else {
+        error = tm_error_no_memory();
+    }
+    int32_t status = TM_STATUS_OK;
+    if (!error && output.text.failed)
+        error = tm_error_no_memory();
+    if (error) {
+        write_error(&face, error);
+        status = request.exit_status ? request.exit_status : TM_STATUS_ERROR;
+    } else {
+        tm_output_all(&output);
+        if (request.doubtful || (request.model && request.model->incomplete_count))
+            status = TM_STATUS_LOWER_BOUND;
+    }
+    tm_error_destroy(error);
+    tm_lines_destroy(request.lines);
+    tm_model_destroy(request.model);
+    if (request.target)
+        tm_target_destroy(request.target);
+    tm_text_free(&output.text);
+    free(request.joined);
+    free(words);
+    return status;
+}
+
+const char *tm_version(void)
+{
+    return "0.1.0";
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One command being carried out, and the rows of the table of commands.  Parsing, --help, completion and the description
+ * for faces are all made from these rows: a new option is a field and a row, a new verb a function and a row.
+ */
+#ifndef TM_REQUEST_H
+#define TM_REQUEST_H
+
+#include <stddef.h>
+
+#include "lines.h"
+#include "model.h"
+#include "text.h"
+
+struct tm_request {
+    const struct tm_face *face;
+    const struct tm_verb *verb;
+    struct tm_target *target; /* opened if the verb needs it */
+    struct tm_model *model;
+    struct tm_output *output;
+    struct tm_lines *lines; /* made by tm_frames_... when first needed */
+
+    /* Options and arguments.  What was not given is 0 or NULL. */
+    const char *source;
+    const char *address;
+    char *joined; /* address, if it was several words */
+    const char *topic;
+    uint64_t limit;
+    uint64_t min_size;
+    uint64_t frames;
+    uint32_t group; /* enum tm_group */
+    bool json;
+    bool all;
+    bool cumulative;
+    bool no_source;
+    char **rest; /* of a verb with TM_VERB_REST */
+    int rest_count;
+
+    int exit_status; /* with an error: instead of TM_STATUS_ERROR */
+    bool doubtful;   /* the answer is worth no more than a lower bound, though nothing is missing */
+};
+
+enum tm_kind {
+    TM_KIND_FLAG,    /* bool */
+    TM_KIND_NUMBER,  /* uint64_t, at least 1 */
+    TM_KIND_SIZE,    /* uint64_t, "64K" */
+    TM_KIND_CHOICE,  /* uint32_t, index into choices */
+    TM_KIND_WORD,    /* const char * */
+    TM_KIND_ADDRESS, /* const char *, see tm_request_address() */
+    TM_KIND_FILE,    /* const char * */
+};
+
+struct tm_option {
+    const char *name; /* without "--" */
+    char letter;      /* or 0 */
+    const char *argument;
+    enum tm_kind kind;
+    size_t field; /* of struct tm_request */
+    const char *const *choices;
+    const char *help;
+};
+
+struct tm_argument {
+    const char *name;
+    enum tm_kind kind;
+    bool optional;
+    size_t field;
+};
+
+#define TM_VERB_NO_TARGET UINT32_C(1)    /* does not look at a target: takes no SOURCE */
+#define TM_VERB_COMMAND_LINE UINT32_C(2) /* makes no sense in a debugger */
+#define TM_VERB_REST UINT32_C(4)         /* the first argument ends the options; all from there on is `rest` */
+
+struct tm_verb {
+    const char *name;
+    const char *summary;
+    const char *help; /* paragraphs below the options */
+    uint32_t flags;
+    struct tm_error *(*run)(struct tm_request *request);
+    struct tm_argument arguments[3]; /* a NULL name ends */
+    const struct tm_option *options[12];
+};
+
+extern const struct tm_verb tm_verbs[];
+extern const size_t tm_verb_count;
+/* NULL: unknown; *error says so and suggests one. */
+const struct tm_verb *tm_verb_find(const struct tm_face *face, const char *name, struct tm_error **error);
+/* The one of the words that is most like `word`, or NULL if none is. */
+const char *tm_nearest(const char *word, const char *const *words, size_t count);
+
+/* ---- options.c ---------------------------------------------------------------------------------------------------- */
+
+/* *help: --help was among them. */
+struct tm_error *tm_options_parse(struct tm_request *request, int argc, char **argv, bool *help);
+/* "top SOURCE [N] [OPTION]...", as the face has it */
+void tm_usage_text(const struct tm_verb *verb, bool has_source, struct tm_text *text);
+void tm_help_text(const struct tm_verb *verb, bool has_source, struct tm_text *text);
+/* Whether the face gives the target, so that verbs take no SOURCE. */
+bool tm_face_has_target(const struct tm_face *face);
+
+/* Value of an address: a number, or whatever the debugger understands. */
+struct tm_error *tm_request_address(struct tm_request *request, const char *text, uint64_t *ret);
+
+/* ---- frames.c ----------------------------------------------------------------------------------------------------- */
+
+struct json_object;
+
+/* "current 12.3 MiB in 39328 blocks, peak ..." and what else begins a text answer */
+void tm_print_header(struct tm_request *request);
+/* The frames of a traceback, oldest first, as tracemalloc's Traceback.format(). */
+void tm_print_traceback(struct tm_request *request, uint32_t stack, const char *indent);
+void tm_print_source_line(struct tm_request *request, uint32_t location, const char *indent);
+/* "file:12" */
+void tm_print_place(struct tm_request *request, uint32_t location);
+/* [{"filename", "lineno", "name"}...], most recent first */
+struct json_object *tm_json_traceback(const struct tm_model *model, uint32_t stack);
+struct json_object *tm_json_frame(const struct tm_model *model, uint32_t location, bool lineno, bool name);
+
+/* ---- verbs -------------------------------------------------------------------------------------------------------- */
+
+struct tm_error *tm_run_info(struct tm_request *request);
+struct tm_error *tm_run_top(struct tm_request *request);
+struct tm_error *tm_run_traceback(struct tm_request *request);
+struct tm_error *tm_run_blocks(struct tm_request *request);
+struct tm_error *tm_run_check(struct tm_request *request);
+struct tm_error *tm_run_help(struct tm_request *request);
+struct tm_error *tm_run_run(struct tm_request *request);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* blocks: the biggest single blocks. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "json.h"
+#include "request.h"
+
+struct biggest {
+    struct tm_block *heap; /* the smallest of those kept on top */
+    size_t count;
+    size_t room;
+    uint64_t min_size;
+    uint64_t all_size;
+    uint64_t all_count;
+};
+
+static bool before(const struct tm_block *left, const struct tm_block *right)
+{
+    if (left->size != right->size)
+        return left->size > right->size;
+    if (left->domain != right->domain)
+        return left->domain < right->domain;
+    return left->address < right->address;
+}
+
+static int compare(const void *left, const void *right)
+{
+    return before(left, right) ? -1 : before(right, left);
+}
+
+static void sift_down(struct biggest *biggest, size_t at)
+{
+    for (;;) {
+        size_t last = at, child = at * 2 + 1;
+        for (size_t end = child + 2; child < end && child < biggest->count; child++) {
+            if (before(&biggest->heap[last], &biggest->heap[child]))
+                last = child;
+        }
+        if (last == at)
+            return;
+        struct tm_block moved = biggest->heap[at];
+        biggest->heap[at] = biggest->heap[last];
+        biggest->heap[last] = moved;
+        at = last;
+    }
+}
+
+static struct tm_error *take(void *context, const struct tm_block *blocks, size_t count)
+{
+    struct biggest *biggest = context;
+    for (size_t i = 0; i < count; i++) {
+        if (blocks[i].size < biggest->min_size)
+            continue;
+        biggest->all_size += blocks[i].size;
+        biggest->all_count++;
+        if (biggest->count < biggest->room) {
+            biggest->heap[biggest->count++] = blocks[i];
+            if (biggest->count == biggest->room) {
+                for (size_t at = biggest->count / 2; at-- > 0;)
+                    sift_down(biggest, at);
+            }
+        } else if (before(&blocks[i], &biggest->heap[0])) {
+            biggest->heap[0] = blocks[i];
+            sift_down(biggest, 0);
+        }
+    }
+    return NULL;
+}
+
+static void print_text(struct tm_request *request, const struct biggest *biggest)
+{
+    struct tm_text *text = &request->output->text;
+    tm_print_header(request);
+    tm_text_print(text, "\n");
+    for (size_t i = 0; i < biggest->count; i++) {
+        const struct tm_block *block = &biggest->heap[i];
+        uint32_t location = request->model->stacks[block->stack].location;
+        tm_text_print(text, "0x%012" PRIx64 ": size=", block->address);
+        tm_text_add_size(text, (double)block->size, false);
+        if (block->domain)
+            tm_text_print(text, ", domain=%" PRIu32, block->domain);
+        tm_text_print(text, ", ");
+        tm_print_place(request, location);
+        tm_text_print(text, "\n");
+        tm_print_source_line(request, location, "    ");
+        tm_output_some(request->output);
+    }
+    uint64_t rest = biggest->all_count - biggest->count;
+    if (rest) {
+        uint64_t size = biggest->all_size;
+        for (size_t i = 0; i < biggest->count; i++)
+            size -= biggest->heap[i].size;
+        tm_text_print(text, "%" PRIu64 " other blocks: size=", rest);
+        tm_text_add_size(text, (double)size, false);
+        tm_text_print(text, "\n");
+    }
+    if (!biggest->all_count)
+        tm_text_print(text, "no live blocks%s\n", request->min_size ? " of that size" : "");
+}
+
+static struct tm_error *print_json(struct tm_request *request, const struct biggest *biggest)
+{
+    const struct tm_model *model = request->model;
+    struct json_object *answer = json_object_new_object(), *items = json_object_new_array();
+    tm_json_put_source(answer, model);
+    tm_json_put_total(answer, model);
+    for (size_t i = 0; i < biggest->count; i++) {
+        const struct tm_block *block = &biggest->heap[i];
+        struct json_object *entry = json_object_new_object();
+        tm_json_put(entry, "address", tm_json_address(block->address));
+        tm_json_put(entry, "size", json_object_new_uint64(block->size));
+        tm_json_put(entry, "domain", json_object_new_int64(block->domain));
+        tm_json_put(entry, "traceback", tm_json_traceback(model, block->stack));
+        json_object_array_add(items, entry);
+    }
+    tm_json_put(answer, "blocks", items);
+    tm_json_put_incomplete(answer, model);
+    return tm_json_write(answer, request->output);
+}
+
+struct tm_error *tm_run_blocks(struct tm_request *request)
+{
+    struct biggest biggest = {.room = request->limit ? request->limit : 10, .min_size = request->min_size};
+    if (biggest.room > request->model->count + 65536)
+        biggest.room = request->model->count + 65536; /* room is taken at once */
+    biggest.heap = calloc(biggest.room, sizeof(*biggest.heap));
+    if (!biggest.heap)
+        return tm_error_no_memory();
+    struct tm_error *error = tm_model_each_block(request->model, take, &biggest);
+    if (!error) {
+        qsort(biggest.heap, biggest.count, sizeof(*biggest.heap), compare);
+        if (request->json)
+            error = print_json(request, &biggest);
+        else
+            print_text(request, &biggest);
+    }
+    free(biggest.heap);
+    return error;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* info: who was traced, by whom, and how much is there. */
+#define _GNU_SOURCE /* sigabbrev_np */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "json.h"
+#include "request.h"
+
+/* "2026-11-20T22:59:35Z"; "" if unknown */
+static void started_text(uint64_t nanoseconds, char *text, size_t room)
+{
+    time_t seconds = (time_t)(nanoseconds / 1000000000);
+    struct tm parts;
+    text[0] = 0;
+    if (nanoseconds && gmtime_r(&seconds, &parts))
+        strftime(text, room, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
+static const char *signal_name(int number)
+{
+    const char *name = number > 0 ? sigabbrev_np(number) : NULL;
+    return name ? name : "";
+}
+
+static void print_text(struct tm_request *request)
+{
+    const struct tm_model *model = request->model;
+    const struct tm_target *target = model->target;
+    struct tm_text *text = &request->output->text;
+    char started[32];
+    tm_print_header(request);
+    tm_text_print(text, "\n");
+    if (target && target->program) {
+        tm_text_print(text, "program:  ");
+        tm_text_add_name(text, (struct tm_string_ref){target->program, (uint32_t)strlen(target->program)});
+        tm_text_print(text, "\n");
+    }
+    if (target && target->signal)
+        tm_text_print(text, "killed:   by signal %d (SIG%s)\n", target->signal, signal_name(target->signal));
+    if (target && target->truncated)
+        tm_text_print(text, "core:     truncated: the file ends before the memory does\n");
+    started_text(model->started, started, sizeof(started));
+    tm_text_print(text, "tracing:  %s%s%s\n", model->tracing ? "on" : "stopped", started[0] ? ", last started " : "",
+                  started);
+    if (model->table_bytes) {
+        tm_text_print(text, "table:    ");
+        tm_text_add_size(text, (double)model->table_bytes, false);
+        tm_text_print(text, " mapped, ");
+    } else {
+        tm_text_print(text, "table:    ");
+    }
+    tm_text_print(text, "%" PRIu32 " stacks, %" PRIu32 " locations\n", model->stack_count - 1,
+                  model->location_count - 1);
+    tm_text_print(text, "lost:     %" PRIu64 " allocations\n", model->lost);
+}
+
+static struct tm_error *print_json(struct tm_request *request)
+{
+    const struct tm_model *model = request->model;
+    const struct tm_target *target = model->target;
+    struct json_object *answer = json_object_new_object(), *table = json_object_new_object();
+    char started[32];
+    started_text(model->started, started, sizeof(started));
+    tm_json_put_source(answer, model);
+    tm_json_put(answer, "pid", json_object_new_int64(model->pid));
+    struct tm_string_ref program = {NULL, 0};
+    if (target && target->program)
+        program = (struct tm_string_ref){target->program, (uint32_t)strlen(target->program)};
+    tm_json_put(answer, "program", program.bytes ? tm_json_name(program) : NULL);
+    tm_json_put(answer, "signal", target && target->signal ? json_object_new_int64(target->signal) : NULL);
+    tm_json_put(answer, "python", json_object_new_string(model->python));
+    tm_json_put(answer, "tracer", json_object_new_string(model->tracer));
+    tm_json_put(answer, "tracer_version", json_object_new_string(model->tracer_version));
+    tm_json_put(answer, "frame_limit", json_object_new_int64(model->frame_limit));
+    tm_json_put(answer, "started", started[0] ? json_object_new_string(started) : NULL);
+    tm_json_put_total(answer, model);
+    tm_json_put(table, "bytes", json_object_new_uint64(model->table_bytes));
+    tm_json_put(table, "stacks", json_object_new_int64(model->stack_count - 1));
+    tm_json_put(table, "locations", json_object_new_int64(model->location_count - 1));
+    tm_json_put(answer, "table", table);
+    tm_json_put_incomplete(answer, model);
+    return tm_json_write(answer, request->output);
+}
+
+struct tm_error *tm_run_info(struct tm_request *request)
+{
+    if (request->json)
+        return print_json(request);
+    print_text(request);
+    return NULL;
+}
