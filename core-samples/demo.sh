@@ -17,12 +17,13 @@ fail() {
     printf 'demo: %s\n' "$*" >&2
     exit 1
 }
-# show COMMAND...: prints it as one would type it, runs it, keeps what it said in $said.
+# show COMMAND...: prints it as one would type it, runs it, keeps what it said in $said.  What debuggers say on stderr
+# of a core without symbols is kept from the reader, unless something is wrong.
 show() {
     local words='' word
     for word; do case $word in *[\ \']*) words+=" '$word'" ;; *) words+=" $word" ;; esac done
     printf '\n$%s\n' "$words"
-    said=$("$@" 2> >(cat >&2)) || fail "that went wrong (exit status $?)"
+    said=$("$@" 2>stderr.log) || fail "that went wrong (exit status $?): $(cat stderr.log)"
     printf '%s\n' "$said"
 }
 # The leak must be the first line that has a size, with its source text below it.
