@@ -11,6 +11,7 @@
 #include "frames.h"
 #include "map.h"
 #include "stack_cache.h"
+#include "tstate.h"
 
 enum domain {
     RAW = PYMEM_DOMAIN_RAW,
@@ -134,7 +135,7 @@ static TM_ALWAYS_INLINE uint32_t stack_for(struct tm_thread *thread, enum domain
         *plain = false;
         return detached_stack(thread);
     }
-    const PyThreadState *tstate = tm_tstate_attached();
+    const PyThreadState *tstate = tm_tstate_current(thread);
     *plain = owns_first_shard(tstate);
     return TM_LIKELY(tstate != NULL) ? tm_stack_of(thread, tm_frame_newest(tstate)) : TM_STACK_UNKNOWN;
 }

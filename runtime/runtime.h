@@ -70,6 +70,7 @@ struct tm_thread {
     uint32_t valid; /* entries TM_CACHE_BOTTOM..valid derive from one another */
     uint32_t shard; /* for totals without the main GIL */
     uint32_t capacity;
+    bool trusts_tstate_offset; /* see tstate.h */
     struct tm_cached_link *link;   /* [capacity] */
     struct tm_cached_stack *entry; /* [capacity] */
     void **pending;                /* [capacity] scratch of the resolver */

@@ -23,22 +23,79 @@ static uint32_t locate(const struct tm_thread *thread, const void *frame)
     return 0;
 }
 
-/* The stack that a frame which tracebacks show makes on top of `parent`. */
-static uint32_t derive(struct tm_thread *thread, uint32_t parent, PyCodeObject *code, tm_frame *frame)
+/* The edge's stack; TM_STACK_NONE: it is not in the cache.  Only frames that tracebacks show have edges. */
+static TM_ALWAYS_INLINE uint32_t follow_edge(struct tm_thread *thread, uint32_t parent, uintptr_t instruction)
+{
+    const struct tm_edge *edge = tm_edge_of(thread, parent, instruction);
+    return edge->instruction == instruction && edge->parent == parent ? edge->stack : TM_STACK_NONE;
+}
+
+/* The stack that a frame which tracebacks show makes on top of `parent`, when no edge is there. */
+static TM_NOINLINE uint32_t derive(struct tm_thread *thread, uint32_t parent, PyCodeObject *code, tm_frame *frame)
 {
     uintptr_t instruction = tm_frame_instruction(frame);
-    struct tm_edge *edge = tm_edge_of(thread, parent, instruction);
-    if (edge->instruction == instruction && edge->parent == parent)
-        return edge->stack;
-
     uint32_t start = tm_code_start(code);
     uint32_t position = start ? start + (uint32_t)tm_frame_offset(code, instruction) : 0;
     uint32_t stack = position ? tm_intern_lookup(parent, position) : TM_STACK_NONE;
     if (!stack)
         stack = tm_intern_stack(parent, position, code, instruction, frame);
     if (stack && start) /* without a registered code nobody would tell that the instruction is gone */
-        *edge = (struct tm_edge){.instruction = instruction, .parent = parent, .stack = stack};
+        *tm_edge_of(thread, parent, instruction) =
+            (struct tm_edge){.instruction = instruction, .parent = parent, .stack = stack};
     return stack;
+}
+
+/*
+ * Verifies entries newest .. floor + 1, the first of which is known to be on the stack.  Returns the lowest entry whose
+ * instruction changed, newest + 1 if none did, and 0 if the frames are no longer linked like that.
+ */
+static TM_ALWAYS_INLINE uint32_t verify(const struct tm_thread *thread, uint32_t newest, uint32_t floor)
+{
+    const struct tm_cached_link *link = &thread->link[newest];
+    const struct tm_cached_link *end = &thread->link[floor];
+    const struct tm_cached_link *changed = link + 1;
+    const tm_frame *frame = link->frame;
+#pragma GCC unroll 4
+    for (; link != end; link--) {
+        void *older = link[-1].frame;
+        if (TM_UNLIKELY((void *)tm_frame_older(frame) != older))
+            return 0;
+        changed = tm_frame_instruction(frame) == link->instruction ? changed : link;
+        frame = older;
+    }
+    return (uint32_t)(changed - thread->link);
+}
+
+uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
+{
+    uint32_t top = thread->top;
+    const struct tm_cached_link *link = &thread->link[top];
+    /* The same function as last time, its caller, or a function that it called before. */
+    if (link->frame != newest) {
+        if (link[-1].frame == newest)
+            top--;
+        else if (top < thread->valid && link[1].frame == newest)
+            top++;
+        else
+            return tm_stack_resolve(thread, newest);
+    }
+
+    struct tm_cached_stack *entry = &thread->entry[top];
+    uint32_t changed = verify(thread, top, entry->floor);
+    if (changed > top) {
+        thread->top = top;
+        return entry->stack;
+    }
+    if (changed == top && entry->frames != entry[-1].frames) { /* another line of the same function */
+        uintptr_t instruction = tm_frame_instruction(newest);
+        uint32_t stack = follow_edge(thread, entry->parent, instruction);
+        if (TM_LIKELY(stack)) {
+            thread->link[top].instruction = instruction;
+            thread->top = thread->valid = top;
+            return entry->stack = stack;
+        }
+    }
+    return tm_stack_resolve(thread, newest);
 }
 
 /* Moves the newest entries to the bottom, so that `at`, one above them all, becomes small.  Returns the new `at`. */
@@ -64,19 +121,22 @@ static bool place(struct tm_thread *thread, uint32_t i, tm_frame *frame)
     struct tm_cached_stack *entry = &thread->entry[i];
     struct tm_cached_link *link = &thread->link[i];
     uintptr_t instruction = tm_frame_instruction(frame);
-    PyCodeObject *code = tm_frame_code(frame);
     uint32_t parent = below->stack;
 
     if (link->frame != frame || link->instruction != instruction || entry->parent != parent || i > thread->valid) {
-        uint32_t stack = code ? derive(thread, parent, code, frame) : parent;
-        if (code && !stack)
-            return false;
+        uint32_t shown = 1;
+        uint32_t stack = follow_edge(thread, parent, instruction);
+        if (!stack) {
+            PyCodeObject *code = tm_frame_code(frame);
+            shown = code != NULL;
+            stack = code ? derive(thread, parent, code, frame) : parent;
+            if (code && !stack)
+                return false;
+        }
         *link = (struct tm_cached_link){frame, instruction};
-        entry->stack = stack;
-        entry->parent = parent;
+        *entry = (struct tm_cached_stack){.stack = stack, .parent = parent, .frames = below->frames + shown};
+        thread->hint[hint_of(frame)] = i;
     }
-    thread->hint[hint_of(frame)] = i;
-    entry->frames = below->frames + (code != NULL);
     uint32_t floor = below->floor;
     while (floor + 1 != i && entry->frames - thread->entry[floor + 1].frames >= tm_runtime.frame_limit)
         floor++;
@@ -147,7 +207,7 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
     /* Outwards until a frame is met from which the cache confirms all the rest. */
     while (frame && shown < tm_runtime.frame_limit + SLACK && pending < room) {
         uint32_t base = locate(thread, frame);
-        uint32_t changed = base ? tm_cache_verify(thread, base, thread->entry[base].floor) : 0;
+        uint32_t changed = base ? verify(thread, base, thread->entry[base].floor) : 0;
         if (changed) {
             uint32_t stack = rebuild(thread, changed, base, pending);
             return stack || thread->top < TM_CACHE_BOTTOM ? stack : TM_STACK_UNKNOWN;

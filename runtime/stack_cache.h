@@ -26,32 +26,15 @@
 #define TM_CACHE_BOTTOM 2
 #define TM_STALE_FRAME  ((void *)1)
 
-/* stack_cache.c: the same when something changed.  TM_STACK_NONE: no memory. */
+/* stack_cache.c: the stack of a thread whose newest frame is given, for a frame_limit above 1.  TM_STACK_NONE: no memory. */
+uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest);
+/* The same for anything that the fast ways do not handle, and any frame_limit. */
 uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest);
 
 static TM_ALWAYS_INLINE struct tm_edge *tm_edge_of(struct tm_thread *thread, uint32_t parent, uintptr_t instruction)
 {
     uint64_t mixed = ((uint64_t)instruction ^ (uint64_t)parent << 20) * UINT64_C(0x9e3779b97f4a7c15);
     return &thread->edges[mixed >> 56];
-}
-
-/*
- * Verifies entries newest .. floor + 1, the first of which is known to be on the stack.  Returns the lowest entry whose
- * instruction changed, newest + 1 if none did, and 0 if the frames are no longer linked like that.
- */
-static TM_ALWAYS_INLINE uint32_t tm_cache_verify(const struct tm_thread *thread, uint32_t newest, uint32_t floor)
-{
-    const struct tm_cached_link *link = thread->link;
-    const tm_frame *frame = link[newest].frame;
-    uint32_t changed = newest + 1;
-    for (uint32_t i = newest; i != floor; i--) {
-        void *older = link[i - 1].frame;
-        if (TM_UNLIKELY((void *)tm_frame_older(frame) != older))
-            return 0;
-        changed = tm_frame_instruction(frame) == link[i].instruction ? changed : i;
-        frame = older;
-    }
-    return changed;
 }
 
 /* The stack of the calling thread, whose newest frame is given (NULL: no Python code runs). */
@@ -61,29 +44,12 @@ static TM_ALWAYS_INLINE uint32_t tm_stack_of(struct tm_thread *thread, tm_frame 
         return TM_STACK_UNKNOWN;
     if (TM_UNLIKELY(thread->epoch != __atomic_load_n(&tm_runtime.epoch, __ATOMIC_RELAXED)))
         return tm_stack_resolve(thread, newest);
-
+    if (tm_runtime.frame_limit != 1)
+        return tm_stack_verify(thread, newest);
+    /* With one frame there is nothing to verify: the edges are the cache. */
     uintptr_t instruction = tm_frame_instruction(newest);
-    if (tm_runtime.frame_limit == 1) {
-        const struct tm_edge *edge = tm_edge_of(thread, TM_STACK_NONE, instruction);
-        return TM_LIKELY(edge->instruction == instruction) ? edge->stack : tm_stack_resolve(thread, newest);
-    }
-
-    uint32_t top = thread->top;
-    struct tm_cached_stack *entry = &thread->entry[top];
-    if (TM_UNLIKELY(thread->link[top].frame != newest))
-        return tm_stack_resolve(thread, newest);
-    uint32_t changed = tm_cache_verify(thread, top, entry->floor);
-    if (changed > top)
-        return entry->stack;
-    if (changed == top && entry->frames != entry[-1].frames) { /* another line of the same function */
-        const struct tm_edge *edge = tm_edge_of(thread, entry->parent, instruction);
-        if (TM_LIKELY(edge->instruction == instruction && edge->parent == entry->parent)) {
-            thread->link[top].instruction = instruction;
-            thread->valid = top;
-            return entry->stack = edge->stack;
-        }
-    }
-    return tm_stack_resolve(thread, newest);
+    const struct tm_edge *edge = tm_edge_of(thread, TM_STACK_NONE, instruction);
+    return TM_LIKELY(edge->instruction == instruction) ? edge->stack : tm_stack_resolve(thread, newest);
 }
 
 #endif
