@@ -84,8 +84,23 @@ static PyObject *py_reset_peak(PyObject *module, PyObject *unused)
 
 /* ---- traces as Python objects ------------------------------------------------------------------------------------------------ */
 
+/*
+ * A frame equals the plain tuple (filename, lineno), as which the standard library's classes know it, and carries the
+ * function's name as an attribute that is no item.
+ */
+static PyStructSequence_Field frame_fields[] = {
+    {"filename", "name of the file"},
+    {"lineno", "line, 0 if unknown"},
+    {"name", "function: qualified name from CPython 3.11 on, plain name before"},
+    {NULL, NULL},
+};
+
+static PyStructSequence_Desc frame_description = {"tm._tm.frame", "(filename, lineno), and .name", frame_fields, 2};
+static PyTypeObject *frame_type;
+
 /* Shared objects of one answer, by location and by stack. */
 struct answer {
+    bool plain;           /* frames are tuples of three */
     PyObject *frames;     /* dict: location -> (filename, lineno, name) */
     PyObject *tracebacks; /* dict: stack -> (frames, total_nframe) */
 };
@@ -119,18 +134,30 @@ static PyObject *cached(PyObject *dict, uint32_t number, PyObject *(*make)(struc
 
 static PyObject *make_frame(struct answer *answer, uint32_t number)
 {
-    (void)answer;
     const struct tm_location *location = tm_table_at(&tm_runtime.state->locations, number);
     PyObject *filename = string_at(location->filename);
     PyObject *name = string_at(location->name);
-    if (filename && name)
-        return Py_BuildValue("NIN", filename, location->lineno, name);
-    Py_XDECREF(filename);
-    Py_XDECREF(name);
-    return NULL;
+    PyObject *lineno = PyLong_FromUnsignedLong(location->lineno);
+    PyObject *frame = !filename || !name || !lineno ? NULL
+                      : answer->plain               ? PyTuple_New(3)
+                                                    : PyStructSequence_New(frame_type);
+    if (!frame) {
+        Py_XDECREF(filename);
+        Py_XDECREF(name);
+        Py_XDECREF(lineno);
+        return NULL;
+    }
+    PyObject *const items[] = {filename, lineno, name};
+    for (int i = 0; i < 3; i++) {
+        if (answer->plain)
+            PyTuple_SET_ITEM(frame, i, items[i]);
+        else
+            PyStructSequence_SetItem(frame, i, items[i]);
+    }
+    return frame;
 }
 
-/* (((filename, lineno, name), ...) newest first, total_nframe) */
+/* ((frame, ...) newest first, total_nframe) */
 static PyObject *make_traceback(struct answer *answer, uint32_t number)
 {
     const struct tm_state *state = tm_runtime.state;
@@ -156,8 +183,9 @@ static PyObject *make_traceback(struct answer *answer, uint32_t number)
     return Py_BuildValue("NI", frames, newest->depth);
 }
 
-static bool answer_begin(struct answer *answer)
+static bool answer_begin(struct answer *answer, bool plain)
 {
+    answer->plain = plain;
     answer->frames = PyDict_New();
     answer->tracebacks = PyDict_New();
     return answer->frames && answer->tracebacks;
@@ -223,7 +251,7 @@ static PyObject *trace_of(struct answer *answer, const struct block *block)
     return trace;
 }
 
-/* [(domain, size, ((filename, lineno, name), ...), total_nframe), ...] */
+/* [(domain, size, (frame, ...), total_nframe), ...] */
 static PyObject *py_get_traces(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -237,7 +265,7 @@ static PyObject *py_get_traces(PyObject *module, PyObject *unused)
     struct blocks blocks = {0};
     PyObject *list = NULL;
 
-    if (answer_begin(&answer)) {
+    if (answer_begin(&answer, false)) {
         copy_blocks(&blocks);
         list = PyList_New((Py_ssize_t)blocks.count);
     }
@@ -267,10 +295,8 @@ static uint32_t stack_of_object(uintptr_t object)
     return 0;
 }
 
-/* (((filename, lineno, name), ...), total_nframe), or None */
-static PyObject *py_get_object_traceback(PyObject *module, PyObject *object)
+static PyObject *object_traceback(PyObject *object, bool plain)
 {
-    (void)module;
     struct tm_foreign foreign;
     uint32_t stack = 0;
 
@@ -284,10 +310,24 @@ static PyObject *py_get_object_traceback(PyObject *module, PyObject *object)
     uint32_t busy = 0;
     struct tm_thread *thread = pause_tracing(&busy);
     struct answer answer;
-    PyObject *traceback = answer_begin(&answer) ? make_traceback(&answer, stack) : NULL;
+    PyObject *traceback = answer_begin(&answer, plain) ? make_traceback(&answer, stack) : NULL;
     answer_end(&answer);
     resume_tracing(thread, busy);
     return traceback;
+}
+
+/* (((filename, lineno, name), ...), total_nframe), or None */
+static PyObject *py_get_object_traceback(PyObject *module, PyObject *object)
+{
+    (void)module;
+    return object_traceback(object, true);
+}
+
+/* ((frame, ...), total_nframe), or None */
+static PyObject *py_object_frames(PyObject *module, PyObject *object)
+{
+    (void)module;
+    return object_traceback(object, false);
 }
 
 /* ---- foreign blocks ---------------------------------------------------------------------------------------------------------------- */
@@ -327,13 +367,32 @@ static PyMethodDef methods[] = {
     {"reset_peak", py_reset_peak, METH_NOARGS, NULL},
     {"_get_traces", py_get_traces, METH_NOARGS, NULL},
     {"_get_object_traceback", py_get_object_traceback, METH_O, NULL},
+    {"_object_frames", py_object_frames, METH_O, NULL},
     {"_track", py_track, METH_VARARGS, NULL},
     {"_untrack", py_untrack, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
+static int execute(PyObject *module)
+{
+    if (!frame_type)
+        frame_type = PyStructSequence_NewType(&frame_description);
+    if (!frame_type)
+        return -1;
+    Py_INCREF(frame_type);
+    return PyModule_AddObject(module, "frame", (PyObject *)frame_type);
+}
+
+static struct PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "tm._tm", .m_doc = "The runtime of tm.", .m_size = 0, .m_methods = methods,
+    PyModuleDef_HEAD_INIT, .m_name = "tm._tm", .m_doc = "The runtime of tm.", .m_methods = methods, .m_slots = slots,
 };
 
 /* CPython 3.8 does not export it by itself. */
@@ -341,5 +400,5 @@ TM_EXPORT PyMODINIT_FUNC PyInit__tm(void);
 
 PyMODINIT_FUNC PyInit__tm(void)
 {
-    return PyModule_Create(&definition);
+    return PyModuleDef_Init(&definition);
 }
