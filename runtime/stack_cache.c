@@ -16,11 +16,11 @@ static uint32_t hint_of(const void *frame)
 /* The frame's entry; 0: none is known. */
 static uint32_t locate(const struct tm_thread *thread, const void *frame)
 {
-    const uint32_t guesses[] = {thread->top + 1, thread->top - 1, thread->top, thread->hint[hint_of(frame)]};
-    for (int i = 0; i < 4; i++)
-        if (guesses[i] >= TM_CACHE_BOTTOM && guesses[i] <= thread->valid && thread->link[guesses[i]].frame == frame)
-            return guesses[i];
-    return 0;
+    uint32_t top = thread->top;
+    if (thread->link[top].frame == frame)
+        return top;
+    uint32_t hint = thread->hint[hint_of(frame)];
+    return hint >= TM_CACHE_BOTTOM && hint <= thread->valid && thread->link[hint].frame == frame ? hint : 0;
 }
 
 /* The edge's stack; TM_STACK_NONE: it is not in the cache.  Only frames that tracebacks show have edges. */
@@ -199,13 +199,13 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
     if (tm_runtime.frame_limit == 1)
         return resolve_single(thread, newest);
 
-    uint32_t room = thread->capacity - TM_CACHE_BOTTOM;
+    /* At most every second frame is one that tracebacks hide. */
+    uint32_t room = 2 * (tm_runtime.frame_limit + SLACK);
     uint32_t pending = 0;
-    uint32_t shown = 0;
     tm_frame *frame = newest;
 
     /* Outwards until a frame is met from which the cache confirms all the rest. */
-    while (frame && shown < tm_runtime.frame_limit + SLACK && pending < room) {
+    while (frame && pending < room) {
         uint32_t base = locate(thread, frame);
         uint32_t changed = base ? verify(thread, base, thread->entry[base].floor) : 0;
         if (changed) {
@@ -213,7 +213,6 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
             return stack || thread->top < TM_CACHE_BOTTOM ? stack : TM_STACK_UNKNOWN;
         }
         thread->pending[pending++] = frame;
-        shown += tm_frame_code(frame) != NULL;
         frame = tm_frame_older(frame);
     }
     begin(thread, frame ? TM_STALE_FRAME : NULL);
@@ -224,7 +223,7 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
 bool tm_thread_reset_cache(struct tm_thread *thread)
 {
     uint32_t capacity = MINIMUM_CAPACITY;
-    while (capacity < 2 * (tm_runtime.frame_limit + SLACK))
+    while (capacity < 2 * (tm_runtime.frame_limit + SLACK) + TM_CACHE_BOTTOM)
         capacity *= 2;
     if (thread->capacity != capacity) {
         size_t bytes = capacity * (sizeof(*thread->link) + sizeof(*thread->entry) + sizeof(*thread->pending));
