@@ -224,8 +224,11 @@ static void read_process(struct core *core, const uint8_t *note, uint64_t size)
         return;
     memcpy(&process, note, sizeof(process));
     core->target.pid = process.pr_pid;
-    core->target.program = strndup(process.pr_psargs[0] ? process.pr_psargs : process.pr_fname,
-                                   process.pr_psargs[0] ? sizeof(process.pr_psargs) : sizeof(process.pr_fname));
+    const char *text = process.pr_psargs[0] ? process.pr_psargs : process.pr_fname;
+    size_t length = strnlen(text, process.pr_psargs[0] ? sizeof(process.pr_psargs) : sizeof(process.pr_fname));
+    while (length && text[length - 1] == ' ') /* the kernel puts one behind each argument */
+        length--;
+    core->target.program = strndup(text, length);
 }
 
 static void read_notes(struct core *core, Elf *elf, const Elf64_Phdr *segment)

@@ -9,17 +9,13 @@
 
 static struct tm_error *no_table(const struct tm_target *target)
 {
-    struct tm_error *error;
-    if (target->program)
-        error = tm_error(TM_ERROR_NO_TABLE, "no trace of allocations in %s (%s)", target->name, target->program);
-    else
-        error = tm_error(TM_ERROR_NO_TABLE, "no trace of allocations in %s", target->name);
+    struct tm_error *error = tm_error(
+        TM_ERROR_NO_TABLE, "no trace of allocations in %s%s%s%s%s", target->truncated ? "what is left of " : "",
+        target->name, target->program ? " (" : "", target->program ? target->program : "", target->program ? ")" : "");
     if (target->truncated)
-        error =
-            tm_error_because(error, "the program did not run under tm, or the part of the core that tells is cut off: "
-                                    "the file is truncated");
-    else
-        error = tm_error_because(error, "the program did not run under tm or tracemalloc");
+        return tm_error_try(tm_error_because(error, "the file is truncated, or the program did not run under tm"),
+                            "ulimit -c unlimited, and df for a full disk");
+    error = tm_error_because(error, "the program did not run under tm or tracemalloc");
     return tm_error_try(error, "tm run -- python3 app.py");
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "strings.h"
+#include "string_table.h"
 
 #define MAX_NOTES 20
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "strings.h"
+#include "string_table.h"
 #include "windows.h"
 
 const char *const tm_group_names[] = {"lineno", "filename", "function", "traceback", NULL};

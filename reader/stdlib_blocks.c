@@ -10,7 +10,7 @@
 #define RADIX_BITS 11
 #define BATCH 4096
 
-struct tm_error *tm_stdlib_each_trace(struct tm_model *model, bool check, tm_stdlib_traces_fn fn, void *context,
+struct tm_error *tm_stdlib_each_trace(struct tm_model *model, tm_stdlib_traces_fn fn, void *context,
                                       struct tm_stdlib_walked *ret)
 {
     struct tm_stdlib *stdlib = model->private;
@@ -22,7 +22,6 @@ struct tm_error *tm_stdlib_each_trace(struct tm_model *model, bool check, tm_std
         struct tm_stdlib_walk walk;
         struct tm_stdlib_trace traces[TM_STDLIB_BATCH];
         tm_stdlib_walk_init(&walk, &stdlib->memory, &stdlib->domains[i].table);
-        walk.check = check;
         if (walk.limit > budget)
             walk.limit = budget;
         unsigned count;
@@ -34,7 +33,7 @@ struct tm_error *tm_stdlib_each_trace(struct tm_model *model, bool check, tm_std
             ret->fault = walk.fault;
         ret->walked += walk.walked;
         ret->unreadable += walk.unreadable;
-        ret->misplaced += walk.misplaced;
+        ret->torn += walk.torn;
         ret->endless |= walk.endless;
         budget -= walk.walked < budget ? walk.walked : budget;
         tm_stdlib_walk_deinit(&walk);
@@ -107,7 +106,7 @@ static struct tm_error *sort(struct collection *collection)
 static struct tm_error *load(struct tm_model *model, struct collection *ret)
 {
     struct tm_stdlib_walked walked;
-    struct tm_error *error = tm_stdlib_each_trace(model, false, collect, ret, &walked);
+    struct tm_error *error = tm_stdlib_each_trace(model, collect, ret, &walked);
     return error || !ret->count ? error : sort(ret);
 }
 
@@ -199,7 +198,7 @@ struct tm_error *tm_stdlib_find_block(struct tm_model *model, uint64_t address, 
             holds(&asked.found, address);
     if (!asked.done) {
         struct tm_stdlib_walked walked;
-        error = tm_stdlib_each_trace(model, false, search, &asked, &walked);
+        error = tm_stdlib_each_trace(model, search, &asked, &walked);
     }
     uint32_t stack = 0;
     if (!error && asked.done)
@@ -230,7 +229,7 @@ struct tm_error *tm_stdlib_check(struct tm_model *model, tm_finding_fn fn, void 
     struct tm_stdlib *stdlib = model->private;
     struct collection collection = {0};
     struct tm_stdlib_walked walked;
-    struct tm_error *error = tm_stdlib_each_trace(model, true, collect, &collection, &walked);
+    struct tm_error *error = tm_stdlib_each_trace(model, collect, &collection, &walked);
     if (!error && collection.count)
         error = sort(&collection);
     if (error) {
@@ -240,8 +239,11 @@ struct tm_error *tm_stdlib_check(struct tm_model *model, tm_finding_fn fn, void 
     if (walked.walked != stdlib->expected)
         say(fn, context, "the tables have %" PRIu64 " traces, where they count %" PRIu64, walked.walked,
             stdlib->expected);
-    if (walked.misplaced)
-        say(fn, context, "%" PRIu64 " traces do not have the hash of their address", walked.misplaced);
+    if (walked.torn)
+        say(fn, context,
+            "%" PRIu64
+            " traces are not what they should be: their address does not have its hash, or their size is absurd",
+            walked.torn);
     uint64_t sum = 0, overlaps = 0, example = 0;
     const struct tm_block *last = NULL;
     for (size_t i = 0; i < collection.count; i++) {

@@ -4,8 +4,10 @@
 void tm_stdlib_memory_init(struct tm_stdlib_memory *memory, struct tm_target *target)
 {
     *memory = (struct tm_stdlib_memory){.target = target, .no_view = !target->ops->view};
-    for (size_t i = 0; i < target->region_count; i++)
+    for (size_t i = 0; i < target->region_count; i++) {
+        memory->mapped += target->regions[i].end - target->regions[i].start;
         memory->readable += target->regions[i].saved;
+    }
 }
 
 const uint8_t *tm_stdlib_move_window(struct tm_stdlib_memory *memory, struct tm_stdlib_window *window, uint64_t address,

@@ -14,7 +14,8 @@ struct tm_stdlib_memory {
     struct tm_target *target;
     bool no_view;
     struct tm_fault fault; /* of the last read that failed */
-    uint64_t readable;     /* bytes of all regions: no honest table is larger */
+    uint64_t mapped;       /* bytes of all regions */
+    uint64_t readable;     /* those that can be read: no honest table is larger */
 };
 
 /* One for each kind of thing that is read, because each kind lies together.  Start with a zeroed struct. */

@@ -12,6 +12,7 @@ struct tm_stdlib_domain {
 };
 
 struct tm_stdlib {
+    struct tm_target *target; /* of its own, to be destroyed; or NULL */
     struct tm_stdlib_memory memory;
     struct tm_stdlib_state state;
     struct tm_stdlib_stacks stacks;
@@ -31,11 +32,11 @@ typedef struct tm_error *(*tm_stdlib_traces_fn)(struct tm_model *model, const st
 struct tm_stdlib_walked {
     uint64_t walked;
     uint64_t unreadable;
-    uint64_t misplaced;
+    uint64_t torn;
     struct tm_fault fault;
     bool endless;
 };
-struct tm_error *tm_stdlib_each_trace(struct tm_model *model, bool check, tm_stdlib_traces_fn fn, void *context,
+struct tm_error *tm_stdlib_each_trace(struct tm_model *model, tm_stdlib_traces_fn fn, void *context,
                                       struct tm_stdlib_walked *ret);
 
 /* stdlib_blocks.c */

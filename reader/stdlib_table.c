@@ -84,7 +84,6 @@ void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_std
     struct tm_stdlib_window window = {0};
     *good = *bad = 0;
     tm_stdlib_walk_init(&walk, memory, table);
-    walk.check = true;
     for (unsigned count; *good < SAMPLE && *bad < SAMPLE && (count = tm_stdlib_walk_next(&walk, 0, traces));) {
         for (unsigned i = 0; i < count; i++) {
             uint8_t head[16];
@@ -100,10 +99,10 @@ void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_std
             else
                 ++*bad;
         }
-        if (walk.misplaced + walk.unreadable >= SAMPLE)
+        if (walk.torn + walk.unreadable >= SAMPLE)
             break;
     }
-    *bad += walk.misplaced + walk.unreadable + walk.endless;
+    *bad += walk.torn + walk.unreadable + walk.endless;
     tm_stdlib_walk_deinit(&walk);
 }
 
@@ -162,8 +161,10 @@ static void fill(struct tm_stdlib_walk *walk)
         unsigned count = walk->entry_count;
         for (; bucket < end && count < TM_STDLIB_BATCH; bucket++) {
             uint64_t entry = tm_stdlib_u64(heads + (bucket - base) * 8);
-            if (entry)
-                walk->entry[count++] = entry;
+            if (entry) {
+                walk->entry[count] = entry;
+                walk->chain[count++] = bucket;
+            }
         }
         walk->bucket = bucket;
         walk->entry_count = count;
@@ -176,6 +177,12 @@ static inline void prefetch(const struct tm_stdlib_window *window, uint64_t addr
     uint64_t offset = address - window->start;
     if (offset < window->size)
         __builtin_prefetch(window->data + offset);
+}
+
+/* No block is larger than all memory; what other domains count may be elsewhere (on a GPU). */
+static inline bool plausible(const struct tm_stdlib_memory *memory, const struct tm_stdlib_trace *trace)
+{
+    return trace->domain ? trace->size < UINT64_C(1) << 56 : trace->size <= memory->mapped;
 }
 
 unsigned tm_stdlib_walk_next(struct tm_stdlib_walk *walk, uint32_t domain, struct tm_stdlib_trace *ret)
@@ -223,17 +230,28 @@ unsigned tm_stdlib_walk_next(struct tm_stdlib_walk *walk, uint32_t domain, struc
                 value[count] = tm_stdlib_u64(entry + layout->entry_value);
                 prefetch(&walk->values, value[count]);
             }
-            if (walk->check &&
-                tm_stdlib_u64(entry + layout->entry_hash) != key_hash(table, trace->address, trace->domain))
-                walk->misplaced++;
-            if (next)
-                walk->entry[chains++] = next;
-            walk->walked++;
-            count++;
+            /* An entry that was freed while a live process is read, or that is now in another chain, gives itself away:
+             * neither its key nor its `next` can be believed. */
+            uint64_t hash = tm_stdlib_u64(entry + layout->entry_hash);
+            if (hash != key_hash(table, trace->address, trace->domain) ||
+                (hash & (table->nbuckets - 1)) != walk->chain[i]) {
+                walk->torn++;
+                continue;
+            }
+            if (next) {
+                walk->entry[chains] = next;
+                walk->chain[chains++] = walk->chain[i];
+            }
+            if (follows && !plausible(memory, trace))
+                walk->torn++;
+            else
+                count++;
         }
         walk->entry_count = chains;
-        if (follows)
+        if (follows) {
+            walk->walked += count;
             continue;
+        }
         unsigned kept = 0;
         for (unsigned i = 0; i < count; i++) {
             uint8_t scratch[TM_STDLIB_TRACE];
@@ -246,9 +264,13 @@ unsigned tm_stdlib_walk_next(struct tm_stdlib_walk *walk, uint32_t domain, struc
             ret[kept].domain = ret[i].domain;
             ret[kept].size = tm_stdlib_u64(trace);
             ret[kept].traceback = tm_stdlib_u64(trace + 8);
-            kept++;
+            if (plausible(memory, &ret[kept]))
+                kept++;
+            else
+                walk->torn++;
         }
         count = kept;
+        walk->walked += count;
     }
     return count;
 }

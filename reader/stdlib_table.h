@@ -43,17 +43,17 @@ struct tm_stdlib_walk {
     struct tm_bytes chunk; /* buckets from first_bucket on */
     uint64_t first_bucket;
     uint64_t bucket;                 /* next to look at */
-    uint64_t entry[TM_STDLIB_BATCH]; /* chains to follow: the next entry of each */
+    uint64_t entry[TM_STDLIB_BATCH]; /* chains to follow: the next entry of each, */
+    uint64_t chain[TM_STDLIB_BATCH]; /* and its bucket */
     unsigned entry_count;
     uint64_t limit; /* entries that may still be visited */
 
-    uint64_t walked;       /* entries that were read */
+    uint64_t walked;       /* traces that were read */
     uint64_t unreadable;   /* entries, traces or buckets that were not */
-    uint64_t misplaced;    /* entries whose key does not belong there; counted if check is set */
     struct tm_fault fault; /* of the first that was not */
-    bool check;
-    bool endless; /* more entries than the table says it has, or may have */
-    bool failed;  /* interrupted, or the target is gone */
+    uint64_t torn;         /* entries that are not what they should be: being written, freed, or damaged */
+    bool endless;          /* more entries than the table says it has, or may have */
+    bool failed;           /* interrupted, or the target is gone */
 };
 
 void tm_stdlib_walk_init(struct tm_stdlib_walk *walk, struct tm_stdlib_memory *memory,

@@ -45,7 +45,7 @@ class Target:
         return b""
 
     def regions(self):
-        """(start, end, flags, path or None) of each mapping."""
+        """(start, end, flags, path or None) of each mapping; Failure if there is nothing at all."""
         return ()
 
     def write(self, stream, text):
@@ -155,6 +155,8 @@ class _Call:
             return 0
         except KeyboardInterrupt:
             self.stopped = True
+        except Failure as error:  # there is nothing to look into
+            self.failure = error
         except Exception:
             pass
         return -1
@@ -258,6 +260,10 @@ class Engine:
 
     def complete(self, target, argv, word):
         """(kind of completion that only the face can do, words)"""
+        if word.startswith("--") and "=" in word:  # the engine completes the value, as a word of its own
+            name, value = word.split("=", 1)
+            kind, found = self.complete(target, argv + [name], value)
+            return kind, [name + "=" + choice for choice in found]
         found = []
 
         def add(_context, text, _description):
@@ -299,6 +305,19 @@ def _option(verb, word):
         if option["short"] and not word.startswith("--") and word.startswith(option["short"]):
             return option
     return None
+
+
+def positional(verb, words):
+    """Those of the words that are neither options nor their values."""
+    found, skip = [], False
+    for index, word in enumerate(words):
+        if word == "--":
+            return found + words[index + 1 :]
+        option = _option(verb, word) if word.startswith("-") and not skip else None
+        if not skip and option is None:
+            found.append(word)
+        skip = option is not None and bool(option["argument"]) and word in (option["name"], option["short"])
+    return found
 
 
 def split(verb, text):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Strings interned by content: equal strings have equal numbers.  Number 0 is "". */
-#ifndef TM_STRINGS_H
-#define TM_STRINGS_H
+#ifndef TM_STRING_TABLE_H
+#define TM_STRING_TABLE_H
 
 #include "model.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "strings.h"
+#include "string_table.h"
 
 #include <stdlib.h>
 #include <string.h>

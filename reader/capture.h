@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Live blocks held still: what a tracemalloc.Snapshot is made of.  A capture has a model and a list of blocks; its totals
+ * per stack are those of its blocks, so that statistics.h and differences.h answer for it as for any other source.
+ *
+ * tm_capture_self() is how a process captures itself: the table is read in place, by the same decoder that reads cores.
+ */
+#ifndef TM_CAPTURE_H
+#define TM_CAPTURE_H
+
+#include "model.h"
+
+struct tm_captured {
+    uint64_t size;
+    uint32_t stack;
+    uint32_t domain;
+};
+
+struct tm_capture {
+    struct tm_model *model;
+    struct tm_target *target; /* of the model; NULL if it has none */
+    bool borrowed;            /* model and target belong to another capture, which lives longer */
+    struct tm_captured *blocks;
+    size_t count;
+    size_t room;
+    struct tm_total *totals; /* per stack of the model */
+};
+
+/* root: address of the running process's own struct tm_root.  The caller sees to it that nobody starts, stops or clears
+ * meanwhile; names are not copied, they stay in the table for as long as the process lives. */
+struct tm_error *tm_capture_self(uint64_t root, struct tm_capture **ret);
+/* An empty capture over a model, which it takes over on success. */
+struct tm_error *tm_capture_create(struct tm_model *model, struct tm_capture **ret);
+struct tm_error *tm_capture_add(struct tm_capture *capture, struct tm_captured block);
+/* After the last block: makes the totals. */
+struct tm_error *tm_capture_finish(struct tm_capture *capture);
+void tm_capture_destroy(struct tm_capture *capture);
+
+/* ---- filters -------------------------------------------------------------------------------------------------------- */
+
+/* One Filter or DomainFilter.  Whoever knows how names are matched says which locations match. */
+struct tm_filter {
+    bool inclusive;
+    bool all_frames; /* any frame of the traceback, not only the newest */
+    bool by_domain;
+    uint32_t domain;
+    const uint8_t *matches; /* per location of the model; NULL: every one matches */
+};
+
+/* As Snapshot.filter_traces(): a block stays if any inclusive filter (of those there are) hits it and no exclusive one
+ * does.  *ret borrows the model. */
+struct tm_error *tm_capture_filter(const struct tm_capture *capture, const struct tm_filter *filters, size_t count,
+                                   struct tm_capture **ret);
+/* The same, telling for each block whether it stays; keep has room for all of them. */
+struct tm_error *tm_capture_select(const struct tm_capture *capture, const struct tm_filter *filters, size_t count,
+                                   uint8_t *keep);
+
+#endif
