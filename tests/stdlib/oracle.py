@@ -3,7 +3,7 @@
 
 Usage: PYTHONTRACEMALLOC=N python oracle.py ANSWERS.json BLOCKS {abort|wait}
 
-"wait" stays alive in select() after a line on standard output, for live readers and for gcore.
+"wait" stays alive after a line on standard output, for live readers and for gcore.
 Runs on CPython 3.8 and later, standard library only.
 """
 import ctypes
@@ -70,13 +70,27 @@ def track():
             raise MemoryError
 
 
-def text(name):
-    """File names as JSON can hold them whatever they contain: hex of UTF-8 with surrogatepass."""
-    return name.encode("utf-8", "surrogatepass").hex()
-
-
 def frames(traceback):
-    return None if traceback is None else [[text(f.filename), f.lineno] for f in reversed(list(traceback))]
+    return None if traceback is None else [[f.filename, f.lineno] for f in reversed(list(traceback))]
+
+
+def count(snapshot):
+    """Sizes and numbers of blocks: by domain, and by traceback."""
+    domains, tracebacks = {}, {}
+    for trace in snapshot.traces._traces:
+        # (domain, size, frames from the newest on, and from 3.9 on total_nframe).  Equal tracebacks are one object.
+        for table, key in ((domains, trace[0]), (tracebacks, id(trace[2]))):
+            entry = table.get(key)
+            if entry is None:
+                entry = table[key] = [0, 0, trace[2]]
+            entry[0] += trace[1]
+            entry[1] += 1
+    merged = {}
+    for size, blocks, stack in tracebacks.values():
+        entry = merged.setdefault(stack, [0, 0])
+        entry[0] += size
+        entry[1] += blocks
+    return {domain: entry[:2] for domain, entry in domains.items()}, merged
 
 
 def main():
@@ -93,53 +107,34 @@ def main():
     gc.collect()
     gc.disable()
 
+    # A child counts and writes, so that this process does next to nothing between its snapshot and its death.
+    snapshot_line = sys._getframe().f_lineno + 1
     snapshot = tracemalloc.take_snapshot()
     current, peak = tracemalloc.get_traced_memory()
-    lines, files, stacks, domains = {}, {}, {}, {}
-    total = [0, 0]
-    for trace in snapshot.traces._traces:
-        # (domain, size, frames oldest-or-newest first[, total_nframe]); raw tuples: Trace objects for 200k are slow
-        domain, size, stack = trace[0], trace[1], trace[2]
-        newest = stack[0]
-        for table, key in ((lines, newest), (files, newest[0]), (stacks, stack), (domains, domain)):
-            entry = table.setdefault(key, [0, 0])
-            entry[0] += size
-            entry[1] += 1
-        total[0] += size
-        total[1] += 1
-    top_stacks = sorted(stacks.items(), key=lambda item: -item[1][0])[:20]
-    answers = {
-        "pid": os.getpid(),
-        "version": sys.version.split()[0],
-        "hexversion": sys.hexversion,
-        "nframe": tracemalloc.get_traceback_limit(),
-        "traced_memory": current,
-        "peak": peak,
-        "bytes": total[0],
-        "blocks": total[1],
-        "lines": [[text(k[0]), k[1], *v] for k, v in lines.items()],
-        "files": [[text(k), *v] for k, v in files.items()],
-        "stacks": [[[[text(f), n] for f, n in k], *v] for k, v in top_stacks],
-        "stack_count": len(stacks),
-        "domains": [[k, *v] for k, v in domains.items()],
-        "asked": asked,
-        "free_threaded": not getattr(sys, "_is_gil_enabled", lambda: True)(),
-    }
-    del snapshot, lines, files, stacks, top_stacks
-    body = json.dumps(answers).encode()
-    with open(answers_path, "wb") as out:
-        out.write(body)
-    # What is traced at the last moment: whatever the counting above left behind is in here, to the byte.
-    api = os.open(answers_path + ".last", os.O_WRONLY | os.O_CREAT, 0o600)
-    del body, answers, out
-    gc.collect()
-    last = tracemalloc.get_traced_memory()
-    os.write(api, b"%d %d\n" % last)
+    child = os.fork()
+    if child == 0:
+        nframe = tracemalloc.get_traceback_limit()
+        tracemalloc.stop()  # it makes the rest slow
+        domains, stacks = count(snapshot)
+        answers = {
+            "pid": os.getppid(),
+            "version": sys.version.split()[0],
+            "nframe": nframe,
+            "traced_memory": current,
+            "peak": peak,
+            "stacks": [[stack, *numbers] for stack, numbers in stacks.items()],
+            "domains": [[domain, *numbers] for domain, numbers in domains.items()],
+            "snapshot_line": snapshot_line,
+            "asked": asked,
+        }
+        with open(answers_path, "w") as out:
+            out.write(json.dumps(answers))
+        os._exit(0)
+    os.waitpid(child, 0)
     if ending == "abort":
         os.abort()
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
+    os.write(1, b"ready\n")
+    os.read(0, 1)
     return keep, inner
 
 
