@@ -107,9 +107,10 @@ class Target(tm_engine.Target):
         connection = getattr(self.inferior, "connection", None)
         kind = connection.type if connection is not None else None  # GDB 11 and later
         self.core = kind == "core"
-        if self.inferior.pid == 0 and not self.core:
-            raise Failure(NOTHING_TO_READ)
-        if self.core:
+        self.nothing = self.inferior.pid == 0  # a core's is never 0; a new inferior has the connection of the last one
+        if self.nothing:
+            pass
+        elif self.core:
             # By a filter that no section passes: only the head lines remain, however many segments the core has.
             heads = gdb.execute("maint info sections .no-such-section", to_string=True)
             match = re.search(r"^Core file: `(.*)', file type", heads, re.MULTILINE)
@@ -132,6 +133,8 @@ class Target(tm_engine.Target):
                 size = max(size // 2 & ~4095, 4096 - address % 4096)
 
     def regions(self):
+        if self.nothing:
+            raise Failure(NOTHING_TO_READ)
         return load_sections() if self.core else proc_mappings()
 
     def write(self, stream, text):
@@ -234,7 +237,8 @@ class Verb(gdb.Command):
 
 
 def documentation(verb):
-    return verb["help"]
+    """GDB wants a sentence first, then the usage."""
+    return verb["help"].replace(verb["summary"], verb["summary"] + ".", 1).rstrip("\n")
 
 
 # ---- tm in expressions, for front ends, settings ---------------------------------------------------------------------
@@ -366,8 +370,16 @@ def defaults(verb, words):
     """Words that the settings put before those of the user, whose own win."""
     has = {option["name"] for option in verb["options"]}
     before = []
-    if "--by" in has and gdb.parameter("tm group-by"):
+    if "--by" in has:
         before += ["--by", gdb.parameter("tm group-by")]
+    if "--no-source" in has and not gdb.parameter("tm source-lines"):
+        before += ["--no-source"]
+    limit = gdb.parameter("tm limit")
+    if limit and limit > 0:  # -1: unlimited
+        if "--limit" in has:
+            before += ["--limit", str(limit)]
+        elif [argument["name"] for argument in verb["arguments"]] == ["N"] and not tm_engine.positional(verb, words):
+            before += [str(limit)]
     return before
 
 
