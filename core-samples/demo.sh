@@ -45,6 +45,7 @@ ln -s .. build
 ln -s ../../core-samples ../../gdb ../../lldb .
 
 say "A reporting service starts under tm.  It may have $((limit_kib / 1024)) MiB of address space, and leaves a core when it dies."
+: >server.log
 printf '\n$ ulimit -v %s; ulimit -c unlimited\n$ build/bin/tm run -n 25 -- python3 core-samples/leaky_server.py\n' "$limit_kib"
 (
     ulimit -c unlimited 2>/dev/null || true # where that is forbidden, the core must fit below the hard limit

@@ -98,8 +98,8 @@ class Everything:
         yield "plain instance", self.instances[7].payload[0]
         yield "tuple", self.instances[7].payload
         yield "str", self.bottles[5]
-        yield "deep", self.deep
-        yield "very deep", self.very_deep
+        yield "deep", self.deep["bottom"]
+        yield "very deep", self.very_deep["bottom"]
         yield "generated", self.generated[9]
         yield "from exec", self.compiled["keep"][0]
         yield "dict", self.compiled

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The oracle: makes corpses of oracle_target.py, and compares a face's answer with what the process wrote down.
 
-What differs between snapshot and corpse is known: lines of oracle_target.py from the snapshot on, all of
-oracle_report.py, and what these call (json, codecs, os, tm).  Everything else must be equal to the byte.
+What may differ between snapshot and corpse is known: lines of oracle_target.py from the snapshot on, all of
+oracle_report.py, and what these call.  Everything else must be equal to the byte, but for a few STRAYS: CPython's cache
+of type attributes holds references to names, and lets go of some when new names are looked up.
 """
 import collections
 import json
@@ -14,6 +15,8 @@ import corpses
 
 HERE = Path(__file__).resolve().parent
 EVERYTHING = 1_000_000
+STRAYS = 5  # blocks, of 170,000
+CALLED = {"codecs.py", "os.py", "genericpath.py", "posixpath.py", "tracemalloc.py", "_collections_abc.py"}
 
 
 def ran_after_the_snapshot(report, group, frames):
@@ -22,7 +25,7 @@ def ran_after_the_snapshot(report, group, frames):
         name = os.path.basename(filename)
         if name == "oracle_target.py" and (lineno >= report["snapshot_line"] or group == "filename"):
             return True
-        if name in ("oracle_report.py", "codecs.py", "os.py", "genericpath.py", "posixpath.py"):
+        if name == "oracle_report.py" or name in CALLED:
             return True
         if "json" in filename or os.path.basename(os.path.dirname(filename)) == "tm":
             return True
@@ -33,14 +36,9 @@ Line = collections.namedtuple("Line", "size count frames")
 
 
 def split(report, group, lines):
-    """(what must be equal, size of the rest, count of the rest)"""
-    stable, size, count = [], 0, 0
-    for line in lines:
-        if ran_after_the_snapshot(report, group, line.frames):
-            size, count = size + line.size, count + line.count
-        else:
-            stable.append(line)
-    return stable, size, count
+    """(lines that must be equal, count of the others' blocks)"""
+    stable = [line for line in lines if not ran_after_the_snapshot(report, group, line.frames)]
+    return stable, sum(line.count for line in lines) - sum(line.count for line in stable)
 
 
 def of_the_report(report, group):
@@ -59,22 +57,28 @@ def of_the_answer(answer):
 
 def agree(report, group, answer):
     """The answer (parsed JSON) of a face says what the process itself said."""
-    expected, expected_size, expected_count = split(report, group, of_the_report(report, group))
+    expected, expected_count = split(report, group, of_the_report(report, group))
     lines = of_the_answer(answer)
-    found, found_size, found_count = split(report, group, lines)
+    found, found_count = split(report, group, lines)
     assert answer["group_by"] == group
-    # First as sets, so that a difference is shown as what it is; then in order.
-    assert set(found) == set(expected)
-    assert sorted(found, reverse=True) == sorted(expected, reverse=True)
+    strays = 0
+    expected_by, found_by = ({line.frames: line for line in some} for some in (expected, found))
+    for frames in set(expected_by) | set(found_by):
+        alive, dead = (by.get(frames, Line(0, 0, frames)) for by in (expected_by, found_by))
+        if alive != dead:
+            own = os.path.basename(frames[0][0]).startswith(("oracle_", "<generated>"))
+            assert not own and alive.count > dead.count, (alive, dead)
+            assert 0 < alive.size - dead.size <= 100 * (alive.count - dead.count), (alive, dead)
+            strays += alive.count - dead.count
+    assert strays <= STRAYS
     assert [line.size for line in lines] == sorted((line.size for line in lines), reverse=True)
     assert [line.frames for line in found[:10]] == [line.frames for line in expected[:10]]
     # Totals: the sum of all lines, and equal but for what ran later.
     total = answer["total"]
     assert total["size"] == sum(line.size for line in lines)
     assert total["count"] == sum(line.count for line in lines)
-    size, count = (sum(line[i] for line in of_the_report(report, group)) for i in (0, 1))
-    assert total["size"] - found_size == size - expected_size
-    assert total["count"] - found_count == count - expected_count
+    alive = sum(line.count for line in of_the_report(report, group))
+    assert total["count"] - found_count == alive - expected_count - strays
     assert total["lost"] == 0
     assert total["peak"] >= max(report["traced"])
 
