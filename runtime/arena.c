@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* All memory of the table: private anonymous mappings.  The kernel merges neighbours, so that there are few of them. */
+/* All memory of the runtime, in chunks of whole pages.  The kernel merges neighbouring mappings, so that there are few. */
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "runtime.h"
 
-#define PAGE 4096
+/* Chunks that lost a race for their place in the map: the next one of their size takes them. */
+static struct tm_chunk *spare_leaf;
+static struct tm_chunk *spare_directory;
 
+/* The runtime's own memory, which readers need not see; linked like the chunks of the table. */
+static struct tm_chunk *newest_private;
 
-static void *map_pages(size_t bytes)
+static void *map_anonymous(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
@@ -19,56 +23,129 @@ static void *map_pages(size_t bytes)
     return memory;
 }
 
-static size_t round_to_page(size_t bytes)
+static void count_bytes(size_t bytes)
 {
-    return (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
+    if (tm_runtime.state)
+        __atomic_fetch_add(&tm_runtime.state->table_bytes, bytes, __ATOMIC_RELAXED);
+}
+
+static void link_chunk(uint64_t *newest, struct tm_chunk *chunk)
+{
+    chunk->previous = __atomic_load_n(newest, __ATOMIC_ACQUIRE);
+    while (!__atomic_compare_exchange_n(newest, &chunk->previous, (uintptr_t)chunk, true, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+        ;
+}
+
+static struct tm_chunk **spare_of(enum tm_chunk_kind kind, uint64_t capacity)
+{
+    if (kind == TM_CHUNK_LEAF)
+        return &spare_leaf;
+    return kind == TM_CHUNK_DIRECTORY && capacity == 1 << TM_DIRECTORY_BITS ? &spare_directory : NULL;
 }
 
 struct tm_chunk *tm_arena_chunk(enum tm_chunk_kind kind, uint32_t index, uint32_t data_offset, uint32_t element_size,
                                 uint64_t capacity)
 {
-    size_t bytes = round_to_page(data_offset + element_size * capacity);
-    struct tm_chunk *chunk = map_pages(bytes);
+    struct tm_chunk **spare = spare_of(kind, capacity);
+    struct tm_chunk *chunk = spare ? __atomic_exchange_n(spare, NULL, __ATOMIC_ACQ_REL) : NULL;
+    if (chunk) {
+        chunk->index = index;
+        return chunk;
+    }
+
+    size_t bytes = tm_round_to_page(data_offset + element_size * capacity);
+    chunk = tm_file_in_use() ? tm_file_map(bytes) : map_anonymous(bytes);
     if (!chunk)
         return NULL;
-    chunk->kind = kind;
-    chunk->index = index;
-    chunk->self = (uintptr_t)chunk;
-    chunk->bytes = bytes;
-    chunk->data_offset = data_offset;
-    chunk->element_size = element_size;
-    chunk->capacity = capacity;
     bool append_only = kind == TM_CHUNK_STRINGS || kind == TM_CHUNK_LOCATIONS || kind == TM_CHUNK_STACKS ||
                        kind == TM_CHUNK_FOREIGN;
-    chunk->used = append_only ? 0 : capacity;
+    *chunk = (struct tm_chunk){
+        .kind = kind,
+        .index = index,
+        .self = (uintptr_t)chunk,
+        .bytes = bytes,
+        .data_offset = data_offset,
+        .element_size = element_size,
+        .capacity = capacity,
+        .used = append_only ? 0 : capacity,
+    };
     __atomic_store_n(&chunk->magic, TM_CHUNK_MAGIC, __ATOMIC_RELEASE);
-    if (tm_runtime.state)
-        __atomic_fetch_add(&tm_runtime.state->table_bytes, bytes, __ATOMIC_RELAXED);
+    struct tm_state *state = kind == TM_CHUNK_STATE ? tm_chunk_data(chunk) : tm_runtime.state;
+    link_chunk(&state->newest_chunk, chunk);
+    count_bytes(bytes);
     return chunk;
+}
+
+void tm_arena_give_back(struct tm_chunk *chunk)
+{
+    /* Two losers at once: the first one stays mapped and unused. */
+    __atomic_store_n(spare_of(chunk->kind, chunk->capacity), chunk, __ATOMIC_RELEASE);
 }
 
 void *tm_arena_private(size_t bytes)
 {
-    bytes = round_to_page(bytes);
-    void *memory = map_pages(bytes);
-    if (memory && tm_runtime.state)
-        __atomic_fetch_add(&tm_runtime.state->table_bytes, bytes, __ATOMIC_RELAXED);
-    return memory;
+    bytes = tm_round_to_page(sizeof(struct tm_chunk) + bytes);
+    struct tm_chunk *chunk = map_anonymous(bytes);
+    if (!chunk)
+        return NULL;
+    *chunk = (struct tm_chunk){.self = (uintptr_t)chunk, .bytes = bytes, .data_offset = sizeof(struct tm_chunk)};
+    link_chunk((uint64_t *)&newest_private, chunk);
+    count_bytes(bytes);
+    return chunk + 1;
 }
 
-void tm_arena_release_private(void *memory, size_t bytes)
+static void give_pages_back(char *first, char *end)
 {
-    bytes = round_to_page(bytes);
-    munmap(memory, bytes);
-    __atomic_fetch_sub(&tm_runtime.state->table_bytes, bytes, __ATOMIC_RELAXED);
+    /* A file keeps its blocks: a hole that cannot be filled again would be a SIGBUS. */
+    if (first < end && (tm_file_in_use() || madvise(first, (size_t)(end - first), MADV_DONTNEED)))
+        memset(first, 0, (size_t)(end - first));
+}
+
+void tm_arena_release_private(void *memory)
+{
+    struct tm_chunk *chunk = (struct tm_chunk *)memory - 1;
+    char *first = (char *)tm_round_to_page((uintptr_t)memory);
+    madvise(first, (size_t)((char *)chunk + chunk->bytes - first), MADV_DONTNEED);
 }
 
 void tm_arena_wipe(struct tm_chunk *chunk)
 {
     char *data = tm_chunk_data(chunk);
-    char *first_page = (char *)round_to_page((uintptr_t)data);
+    char *first_page = (char *)tm_round_to_page((uintptr_t)data);
     char *end = (char *)chunk + chunk->bytes;
-    memset(data, 0, first_page - data);
-    if (first_page < end)
-        madvise(first_page, end - first_page, MADV_DONTNEED);
+    memset(data, 0, (size_t)((first_page < end ? first_page : end) - data));
+    give_pages_back(first_page, end);
+}
+
+bool tm_arena_resident_pages(const void *start, size_t pages, unsigned char *resident)
+{
+    return !mincore((void *)(uintptr_t)start, pages * TM_PAGE, resident);
+}
+
+static uint64_t resident_of_list(const struct tm_chunk *chunk)
+{
+    uint64_t bytes = 0;
+    for (; chunk; chunk = (const struct tm_chunk *)(uintptr_t)chunk->previous) {
+        unsigned char resident[1024];
+        const char *at = (const char *)chunk;
+        size_t left = chunk->bytes / TM_PAGE;
+        while (left) {
+            size_t pages = left < sizeof(resident) ? left : sizeof(resident);
+            if (tm_arena_resident_pages(at, pages, resident))
+                for (size_t i = 0; i < pages; i++)
+                    bytes += (resident[i] & 1) * (uint64_t)TM_PAGE;
+            at += pages * TM_PAGE;
+            left -= pages;
+        }
+    }
+    return bytes;
+}
+
+uint64_t tm_arena_resident(void)
+{
+    if (!tm_runtime.state)
+        return 0;
+    return resident_of_list((const struct tm_chunk *)(uintptr_t)tm_runtime.state->newest_chunk) +
+           resident_of_list(newest_private);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Start, stop, clear, fork; and the root record by which readers find everything. */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +50,7 @@ static void after_fork_child(void)
     tm_intern_after_fork_child();
     tm_foreign_after_fork_child();
     tm_threads_after_fork_child();
+    tm_file_after_fork_child();
     tm_root.pid = (uint32_t)getpid();
 }
 
@@ -55,6 +58,12 @@ static void after_fork_child(void)
 
 static bool create_table(void)
 {
+    const char *file = getenv("PYTHONTM_FILE");
+    if (file && *file && !tm_file_create(file))
+        dprintf(STDERR_FILENO,
+                "tm: no table file %s: %s; the table is kept in memory\n"
+                "    an existing file is never overwritten: remove it, or put %%p (the pid) into its name\n",
+                file, strerror(errno));
     struct tm_chunk *chunk =
         tm_arena_chunk(TM_CHUNK_STATE, 0, sizeof(struct tm_chunk), sizeof(struct tm_state), 1);
     if (!chunk)
@@ -82,6 +91,7 @@ static bool create_table(void)
     strncpy(tm_root.python, version, strcspn(version, " ") < sizeof(tm_root.python) ? strcspn(version, " ")
                                                                                      : sizeof(tm_root.python) - 1);
     __atomic_store_n(&tm_root.state, (uintptr_t)chunk, __ATOMIC_RELEASE);
+    tm_file_publish_root();
     return true;
 }
 
@@ -122,6 +132,7 @@ bool tm_start(uint32_t frame_limit)
     tm_runtime.frame_limit = frame_limit < MAX_FRAME_LIMIT ? frame_limit : MAX_FRAME_LIMIT;
     tm_runtime.state->frame_limit = tm_runtime.frame_limit;
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    tm_limit_configure();
     tm_hooks_install();
     set_tracing(1);
     return true;

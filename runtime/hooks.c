@@ -57,6 +57,8 @@ static TM_NOINLINE void add_atomically(uint32_t shard, uint32_t stack, int64_t b
         while ((int64_t)live > (int64_t)peak &&
                !__atomic_compare_exchange_n(&own->peak, &peak, live, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             ;
+        if (TM_UNLIKELY((int64_t)live > 0 && live >= tm_runtime.limit))
+            tm_limit_crossed(live);
     }
 }
 
@@ -81,8 +83,11 @@ static TM_ALWAYS_INLINE void add_totals(struct tm_thread *thread, bool plain, ui
 #else
         live += __atomic_load_n(&tm_runtime.state->shards[1].live_bytes, __ATOMIC_RELAXED);
 #endif
-        if (TM_UNLIKELY(live > (int64_t)own->peak))
+        if (TM_UNLIKELY(live > (int64_t)own->peak)) {
             own->peak = (uint64_t)live;
+            if (TM_UNLIKELY((uint64_t)live >= tm_runtime.limit))
+                tm_limit_crossed((uint64_t)live);
+        }
     }
 }
 
@@ -169,6 +174,7 @@ static TM_ALWAYS_INLINE uint64_t take_out(uintptr_t address, uint64_t *size)
 static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
 {
 #ifdef Py_GIL_DISABLED
+    (void)domain;
     return false;
 #else
     return domain != RAW && (TM_LIKELY(!tm_runtime.many_gils) || owns_first_shard(tm_tstate_attached()));

@@ -70,7 +70,7 @@ struct tm_chunk {
     uint32_t element_size; /* bytes */
     uint64_t capacity;     /* elements */
     uint64_t used;         /* elements published in this chunk; append-only tables only, otherwise == capacity */
-    uint64_t reserved;
+    uint64_t previous;     /* address of the chunk that was made before this one; 0: it is the first */
 };
 
 /* An append-only array of elements, spread over equal chunks.  Element i is element (i mod 2^chunk_shift) of the chunk
@@ -186,7 +186,8 @@ struct tm_state {
     uint64_t table_bytes;  /* mapped for the table in all; what of it is resident only the kernel knows */
     uint32_t leaf_count;   /* leaves of the map */
     uint32_t shard_count;  /* how many of shards[] are in use */
-    uint64_t reserved[10]; /* shards begin on a cache line of their own */
+    uint64_t newest_chunk; /* head of the list of all chunks, linked by `previous` */
+    uint64_t reserved[9];  /* shards begin on a cache line of their own */
     struct tm_shard shards[TM_MAX_SHARDS];
 };
 
@@ -229,6 +230,7 @@ TM_PIN(tm_chunk, data_offset, 32);
 TM_PIN(tm_chunk, element_size, 36);
 TM_PIN(tm_chunk, capacity, 40);
 TM_PIN(tm_chunk, used, 48);
+TM_PIN(tm_chunk, previous, 56);
 
 TM_PIN_SIZE(tm_table, 32);
 TM_PIN(tm_table, directory, 0);
@@ -279,6 +281,7 @@ TM_PIN(tm_state, started, 152);
 TM_PIN(tm_state, table_bytes, 160);
 TM_PIN(tm_state, leaf_count, 168);
 TM_PIN(tm_state, shard_count, 172);
+TM_PIN(tm_state, newest_chunk, 176);
 TM_PIN(tm_state, shards, 256);
 
 TM_PIN_SIZE(tm_root, 1192);

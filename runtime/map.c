@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <sys/mman.h>
-
 #include "map.h"
 
-/* Puts a new chunk into an empty directory entry; whoever comes second gives his back. */
+/* Puts a new chunk into an empty directory entry; whoever comes second gives theirs back. */
 static uint64_t install(uint64_t *entry, struct tm_chunk *chunk)
 {
     uint64_t expected = 0;
@@ -11,7 +9,7 @@ static uint64_t install(uint64_t *entry, struct tm_chunk *chunk)
         return 0;
     if (__atomic_compare_exchange_n(entry, &expected, (uintptr_t)chunk, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return (uintptr_t)chunk;
-    tm_arena_release_private(chunk, chunk->bytes);
+    tm_arena_give_back(chunk);
     return expected;
 }
 
@@ -69,13 +67,23 @@ struct visitor {
     void *argument;
 };
 
+#define SLOTS_PER_PAGE (TM_PAGE / sizeof(uint64_t))
+#define LEAF_PAGES     ((1u << TM_LEAF_SLOT_BITS) / SLOTS_PER_PAGE)
+
 static void visit_leaf(struct tm_chunk *leaf, void *argument)
 {
     struct visitor *visitor = argument;
     const uint64_t *slots = tm_chunk_data(leaf);
     uintptr_t first = (uintptr_t)leaf->index << TM_LEAF_ADDRESS_BITS;
+    unsigned char resident[LEAF_PAGES];
 
+    /* Pages that nobody wrote are left alone: to read them would make them ours. */
+    bool known = !tm_file_in_use() && tm_arena_resident_pages(slots, LEAF_PAGES, resident);
     for (uint32_t i = 0; i < 1 << TM_LEAF_SLOT_BITS; i++) {
+        if (known && i % SLOTS_PER_PAGE == 0 && !(resident[i / SLOTS_PER_PAGE] & 1)) {
+            i += SLOTS_PER_PAGE - 1;
+            continue;
+        }
         uint64_t slot = __atomic_load_n(&slots[i], __ATOMIC_ACQUIRE);
         if (!tm_slot_stack(slot) || slot & TM_SLOT_EXTENSION)
             continue;

@@ -7,9 +7,10 @@
  *                                                                                  │ hot path, no lock, no CPython API
  *                       map.h: block address -> slot <─────────────────────────────┼─> stack_cache.h: frames -> stack
  *                                                                                  │     frames_3*.h per CPython
- *                       arena.c: all memory of the table                           ▼
+ *                       arena.c, table_file.c: all memory                          ▼
  *                       table.c: append-only tables, totals      intern.c: stacks, locations, strings, code objects
  *                       foreign.c: blocks of other domains                 (slow path, one lock)
+ *                       limit.c: dump or core at a limit
  */
 #ifndef TM_RUNTIME_H
 #define TM_RUNTIME_H
@@ -74,7 +75,6 @@ struct tm_thread {
     struct tm_cached_link *link;   /* [capacity] */
     struct tm_cached_stack *entry; /* [capacity] */
     void **pending;                /* [capacity] scratch of the resolver */
-    size_t cache_bytes;
     struct tm_thread *next; /* all threads ever, for quiescing */
     struct tm_thread *next_free;
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
@@ -104,20 +104,58 @@ struct tm_runtime {
     uint64_t *map;        /* first directory of the address map: data, not chunk */
     struct tm_state *state;
     uint64_t *totals[TM_SHARDS]; /* directories: data */
+    uint64_t limit;              /* live bytes at which tm_limit_crossed() is called */
 };
 extern struct tm_runtime tm_runtime;
 extern struct tm_root tm_root;
 
 /* ---- arena.c ---------------------------------------------------------------------------------------------------------- */
 
+#define TM_PAGE 4096
+
+static inline size_t tm_round_to_page(size_t bytes)
+{
+    return (bytes + TM_PAGE - 1) & ~(size_t)(TM_PAGE - 1);
+}
+
 /* Maps a zeroed chunk with its header written; NULL (and nothing lost) when the kernel refuses. */
 struct tm_chunk *tm_arena_chunk(enum tm_chunk_kind kind, uint32_t index, uint32_t data_offset, uint32_t element_size,
                                 uint64_t capacity);
-/* Memory of the runtime's own that readers need not know. */
+/* A leaf or directory that nobody has seen yet. */
+void tm_arena_give_back(struct tm_chunk *chunk);
+/* Zeroed memory of the runtime's own, which readers need not see. */
 void *tm_arena_private(size_t bytes);
-void tm_arena_release_private(void *memory, size_t bytes);
+/* Gives its pages back; the addresses stay taken. */
+void tm_arena_release_private(void *memory);
 /* Zeroes a chunk's elements and gives their pages back. */
 void tm_arena_wipe(struct tm_chunk *chunk);
+/* mincore(2): bit 0 of resident[i] tells of page i.  False: unknown. */
+bool tm_arena_resident_pages(const void *start, size_t pages, unsigned char *resident);
+/* Bytes of physical memory under all of it. */
+uint64_t tm_arena_resident(void);
+
+/* ---- table_file.c: a table that survives the process ------------------------------------------------------------------ */
+
+/* Creates the file and puts the table there; "%p" in the pattern is the pid.  False: errno tells; nothing was changed. */
+bool tm_file_create(const char *pattern);
+bool tm_file_in_use(void);
+/* Once the root is complete: its copy at the beginning of the file makes the file readable. */
+void tm_file_publish_root(void);
+/* Zeroed, page-aligned memory at the end of the file; NULL when the disk is full. */
+void *tm_file_map(size_t bytes);
+/* Gives a forked child a table of its own. */
+void tm_file_after_fork_child(void);
+/* Writes the whole table to a new file of the same format, from C alone.  False: errno tells, no file is left. */
+bool tm_file_write_image(const char *path);
+/* Fills in "%p" (pid) and "%n" (a number).  False: too long. */
+bool tm_file_expand(const char *pattern, uint32_t number, char *path, size_t size);
+
+/* ---- limit.c: doing something before the memory is gone ---------------------------------------------------------------- */
+
+/* Reads PYTHONTM_LIMIT and its companions.  Called by start(). */
+void tm_limit_configure(void);
+/* The live bytes have reached tm_runtime.limit. */
+void tm_limit_crossed(uint64_t live);
 
 static inline void *tm_chunk_data(struct tm_chunk *chunk)
 {

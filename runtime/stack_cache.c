@@ -231,8 +231,7 @@ bool tm_thread_reset_cache(struct tm_thread *thread)
         if (!memory)
             return false;
         if (thread->link)
-            tm_arena_release_private(thread->link, thread->cache_bytes);
-        thread->cache_bytes = bytes;
+            tm_arena_release_private(thread->link);
         thread->link = (struct tm_cached_link *)memory;
         thread->entry = (struct tm_cached_stack *)(thread->link + capacity);
         thread->pending = (void **)(thread->entry + capacity);
