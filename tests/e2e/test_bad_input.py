@@ -3,8 +3,10 @@
 
 Never a crash, never a wrong number, and always what happened, the likely reason and the next thing to type.
 """
+import collections
 import os
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -147,22 +149,64 @@ def test_truncated_core(newest, oracles, tmp_path, kind, thousandth):
     shutil.copy(whole, cut)
     os.truncate(cut, os.path.getsize(whole) * thousandth // 1000)
     answer = corpses.cli(cut, "top", EVERYTHING, "--json")
+    if never_more_than(reference, answer) == 2:
+        assert "truncated" in answer.err, answer
+
+def never_more_than(reference, answer):
+    """The answer about what is left of a core: the whole truth, a labelled lower bound, or a refusal.  Returns which."""
     assert answer.status in (0, 2, 3), answer
     if answer.status == 2:
         refused(answer)
-        return
+        return 2
     found = answer.json()
     known = {key(stat): stat for stat in reference["stats"]}
     if answer.status == 0:
         assert (found["total"], found["stats"]) == (reference["total"], reference["stats"])
     else:
-        assert "lower bound" in answer.err, answer
+        assert found["incomplete"], answer
         assert found["total"]["size"] <= reference["total"]["size"]
         assert found["total"]["count"] <= reference["total"]["count"]
         for stat in found["stats"]:
             # Of a line that is named, no more than is true.  What lost its name may be told as unknown.
             if key(stat) in known:
                 assert stat["size"] <= known[key(stat)]["size"], stat
+    return answer.status
+
+
+def loads(core):
+    """(offset of the program header, address, bytes in the file) of each PT_LOAD of a 64-bit little-endian core."""
+    with open(core, "rb") as file:
+        header = file.read(64)
+        at, size, count = struct.unpack_from("<Q", header, 32)[0], *struct.unpack_from("<HH", header, 54)
+        for i in range(count):
+            file.seek(at + i * size)
+            kind, _, _, address, _, in_file, _, _ = struct.unpack("<IIQQQQQQ", file.read(56))
+            if kind == 1 and in_file > 0:
+                yield at + i * size, address, in_file
+
+
+@pytest.mark.parametrize("kind", ["kernel", "gcore"])
+def test_core_that_lacks_a_segment(newest, oracles, tmp_path, kind):
+    """GIVEN a core that lacks one mapping (as coredump_filter or MADV_DONTDUMP leave it), whichever it is, THEN the
+    same; and where what is missing is part of the table, it does not go unnoticed."""
+    whole = oracles(newest, kind).core
+    reference = corpses.cli(whole, "top", EVERYTHING, "--json").json()
+    core = tmp_path / "core"
+    shutil.copy(whole, core)
+    statuses = collections.Counter()
+    with open(core, "r+b", buffering=0) as file:
+        for header, _, in_file in loads(core):
+            if in_file < 65536:
+                continue
+            file.seek(header + 32)
+            file.write(struct.pack("<Q", 0))
+            status = never_more_than(reference, corpses.cli(core, "top", EVERYTHING, "--json"))
+            statuses[status] += 1
+            if status == 3:
+                assert "lower bound" in corpses.cli(core, "top", "1").out
+            file.seek(header + 32)
+            file.write(struct.pack("<Q", in_file))
+    assert statuses[0] and statuses[3], statuses
 
 
 def key(stat):
