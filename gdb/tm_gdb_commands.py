@@ -249,12 +249,17 @@ class Function(gdb.Function):
 
     def __init__(self, engine, name, summary, of):
         self.engine, self.of = engine, of
-        self.__doc__ = "%s\nUsage: $%s (ADDRESS)" % (summary, name)
+        self.__doc__ = summary.replace("\n", "\nUsage: $%s (ADDRESS)\n\n" % name, 1).rstrip()
         super().__init__(name)
 
     def invoke(self, address):
         with sentences():
             return self.of(self.engine.answer(Target(), ["traceback", hex(address_of(address))]))
+
+
+LINE_HELP = """The line of Python that allocated the block that an address lies in, as "file:line".
+Give it to printf by way of a variable (set $line = $_tm_line (p)): GDB would put a string that comes from a function into
+the memory of the process first."""
 
 
 def line_of(answer):
@@ -395,7 +400,7 @@ def register(engine):
         if not already:
             gdb.execute("alias py-tm-%s = tm %s" % (verb["name"], verb["name"]))
     register_settings(engine)
-    Function(engine, "_tm_size", "Bytes of the traced block that an address lies in.", lambda answer: answer["size"])
-    Function(engine, "_tm_line", "The line of Python that allocated the block that an address lies in.", line_of)
+    Function(engine, "_tm_size", "Bytes of the traced block that an address lies in.\n", lambda answer: answer["block"]["size"])
+    Function(engine, "_tm_line", LINE_HELP, line_of)
     if hasattr(gdb, "MICommand"):  # GDB 13 and later
         register_mi(engine)

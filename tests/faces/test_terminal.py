@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """On a terminal: pager, colours, Tab, Ctrl-C."""
 
+import re
 import time
 
 import debuggers
@@ -12,32 +13,39 @@ PROMPT = r"\(gdb\) $"
 def terminal(face, corpse, **env):
     environment = dict(debuggers.environment(), TERM="xterm", **env)
     if face in debuggers.GDBS:
-        argv = [face.path, "-q", "-nx", "-x", str(face.script), str(corpse.program), str(corpse.core)]
+        argv = [face.path, "-q", "-nx", "-x", str(face.script), "-ex", "python import sys", str(corpse.program), str(corpse.core)]
     else:
         argv = [face.path, "--no-lldbinit", str(corpse.program), "-c", str(corpse.core)]
-        argv += ["-o", "command script import " + str(face.script), "-o", "script print('rea' + 'dy')"]
+        argv += ["-o", "command script import " + str(face.script), "-o", "script import sys; print('rea' + 'dy')"]
     started = Terminal(argv, env=environment, rows=12)
     started.until(PROMPT if face in debuggers.GDBS else r"\bready\b")
     return started
 
 
-def test_colours_on_a_terminal_only(debugger, corpse):
+def told_the_engine(session, face):
+    """The colour and the width that the face asks the engine for."""
+    if face in debuggers.GDBS:
+        session.type("python t = sys.modules['tm_gdb_commands'].Target(); print(('colour', t.colour, t.width))\n")
+    else:
+        session.type("script m = sys.modules['tm_lldb']; c = lldb.SBExecutionContext(lldb.target); r = lldb.SBCommandReturnObject(); t = m.Target(lldb.debugger, c, r); print(('colour', t.colour, t.width))\n")
+    said = session.until(r"\('colour', \w+, \d+\)")
+    return re.search(r"\('colour', (\w+), (\d+)\)", said).groups()
+
+
+def test_colours_on_a_terminal_unless_unwanted(debugger, corpse):
     with terminal(debugger, corpse) as session:
-        session.type("tm top 1\n")
-        assert "\x1b[" in session.until(r"app\.py:4.*").split("tm top 1", 1)[1]
+        assert told_the_engine(session, debugger) == ("True", "80")
     with terminal(debugger, corpse, NO_COLOR="1") as session:
-        session.type("tm top 1\n")
-        line = session.until(r"app\.py[^\n]*\n")
-        assert "\x1b[" not in [line for line in line.splitlines() if "app.py:4" in line][0]
+        assert told_the_engine(session, debugger) == ("False", "80")
 
 
 def test_style_of_gdb_rules(gdb, corpse):
     with terminal(gdb, corpse) as session:
         session.type("set style enabled off\n")
         session.until(PROMPT)
-        session.type("tm top 1\n")
-        line = [line for line in session.until(PROMPT).splitlines() if "app.py:4" in line][0]
-        assert "\x1b[" not in line.replace("\x1b[?2004l", "").replace("\r", "")
+        session.type("set width 70\n")
+        session.until(PROMPT)
+        assert told_the_engine(session, gdb) == ("False", "70")
 
 
 def test_q_at_the_pager_is_a_quiet_stop(gdb, corpse):
