@@ -120,37 +120,40 @@ static struct tm_error *open_self(uint64_t root, struct tm_target **ret)
     return error;
 }
 
-static struct tm_error *take_batch(void *context, const struct tm_block *blocks, size_t count)
+struct taker {
+    struct tm_capture *capture;
+    struct tm_error *error;
+};
+
+static void take_block(void *context, uint64_t address, uint64_t size, uint32_t stack, uint32_t domain)
 {
-    struct tm_capture *capture = context;
-    struct tm_error *error = reserve(capture, capture->count + count);
-    for (size_t i = 0; i < count && !error; i++)
-        capture->blocks[capture->count++] = (struct tm_captured){blocks[i].size, blocks[i].stack, blocks[i].domain};
-    return error;
+    struct taker *taker = context;
+    (void)address;
+    if (!taker->error)
+        taker->error = tm_capture_add(taker->capture, (struct tm_captured){size, stack, domain});
 }
 
-struct tm_error *tm_capture_self(uint64_t root, struct tm_capture **ret)
+struct tm_error *tm_capture_self(uint64_t root, void (*walk)(tm_visit_fn visit, void *context), struct tm_capture **ret)
 {
-    struct tm_target *target = NULL;
-    struct tm_model *model = NULL;
-    struct tm_capture *capture = NULL;
-    struct tm_error *error = open_self(root, &target);
-    if (error)
-        return error;
-    error = tm_layout_decoder.open(target, &model);
-    if (!error && !model)
+    struct taker taker = {0};
+    taker.error = tm_capture_create(NULL, &taker.capture);
+    if (taker.error)
+        return taker.error;
+    struct tm_capture *capture = taker.capture;
+    /* Blocks first: whatever stacks they have are in the table when that is read, even if threads that need no GIL go on
+     * allocating. */
+    walk(take_block, &taker);
+    struct tm_error *error = taker.error;
+    if (!error)
+        error = open_self(root, &capture->target);
+    if (!error)
+        error = tm_layout_decoder.open(capture->target, &capture->model);
+    if (!error && !capture->model)
         error = tm_error(TM_ERROR_NO_TABLE, "there is no trace table in this process");
-    if (!error)
-        error = tm_capture_create(model, &capture);
-    if (error) {
-        tm_model_destroy(model);
-        tm_target_destroy(target);
-        return error;
+    for (size_t i = 0; i < capture->count && !error; i++) {
+        if (capture->blocks[i].stack >= capture->model->stack_count)
+            capture->blocks[i].stack = 0;
     }
-    capture->target = target;
-    error = reserve(capture, model->count + 1024);
-    if (!error)
-        error = tm_model_each_block(model, take_batch, capture);
     if (!error)
         error = tm_capture_finish(capture);
     if (error)

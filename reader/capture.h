@@ -3,7 +3,8 @@
  * Live blocks held still: what a tracemalloc.Snapshot is made of.  A capture has a model and a list of blocks; its totals
  * per stack are those of its blocks, so that statistics.h and differences.h answer for it as for any other source.
  *
- * tm_capture_self() is how a process captures itself: the table is read in place, by the same decoder that reads cores.
+ * tm_capture_self() is how a process captures itself: its stacks, locations and names are read in place, by the same
+ * decoder that reads cores.
  */
 #ifndef TM_CAPTURE_H
 #define TM_CAPTURE_H
@@ -26,9 +27,14 @@ struct tm_capture {
     struct tm_total *totals; /* per stack of the model */
 };
 
-/* root: address of the running process's own struct tm_root.  The caller sees to it that nobody starts, stops or clears
- * meanwhile; names are not copied, they stay in the table for as long as the process lives. */
-struct tm_error *tm_capture_self(uint64_t root, struct tm_capture **ret);
+typedef void (*tm_visit_fn)(void *context, uint64_t address, uint64_t size, uint32_t stack, uint32_t domain);
+
+/* root: address of the running process's own struct tm_root.  walk: shows all live blocks; the runtime does that itself,
+ * because it knows which pages of the map were never written and need not be made resident.  The caller sees to it that
+ * nobody starts, stops or clears meanwhile.  Names are not copied: they stay in the table for as long as the process
+ * lives. */
+struct tm_error *tm_capture_self(uint64_t root, void (*walk)(tm_visit_fn visit, void *context),
+                                 struct tm_capture **ret);
 /* An empty capture over a model, which it takes over on success. */
 struct tm_error *tm_capture_create(struct tm_model *model, struct tm_capture **ret);
 struct tm_error *tm_capture_add(struct tm_capture *capture, struct tm_captured block);

@@ -107,6 +107,18 @@ static bool is_extension(const struct tm_region *region)
     return region->path && strstr(region->path, "/_tm.");
 }
 
+/* The runtime was loaded, but the page where its root would be is not there: that is worth more than "not found". */
+static struct tm_error *missing_root(struct tm_target *target)
+{
+    for (size_t i = 0; i < target->region_count; i++) {
+        const struct tm_region *region = &target->regions[i];
+        if (is_extension(region) && (region->flags & TM_REGION_WRITE) && region->saved < region->end - region->start)
+            return tm_fault_error(target, (struct tm_fault){region->missing, region->start + region->saved},
+                                  "the root of the trace table");
+    }
+    return NULL;
+}
+
 struct tm_error *layout_find_root(struct tm_target *target, struct tm_root *ret, uint64_t *address, bool *found)
 {
     struct hunt hunt = {.target = target};
@@ -132,6 +144,6 @@ struct tm_error *layout_find_root(struct tm_target *target, struct tm_root *ret,
     if (*found || error)
         tm_error_destroy(hunt.refusal);
     else
-        error = hunt.refusal;
+        error = hunt.refusal ? hunt.refusal : missing_root(target);
     return error;
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cache.h"
 
@@ -58,14 +59,17 @@ void tm_regions_finish(struct tm_target *target)
         }
     }
     /* Only hostile or broken lists overlap: cut the earlier one, so that a binary search has one answer. */
-    for (size_t i = 1; i < count; i++) {
-        struct tm_region *earlier = &regions[i - 1];
-        if (earlier->end > regions[i].start) {
-            earlier->end = regions[i].start;
-            if (earlier->saved > earlier->end - earlier->start)
-                earlier->saved = earlier->end - earlier->start;
-        }
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct tm_region region = regions[i];
+        if (i + 1 < count && region.end > regions[i + 1].start)
+            region.end = regions[i + 1].start;
+        if (region.saved > region.end - region.start)
+            region.saved = region.end - region.start;
+        if (region.end > region.start)
+            regions[kept++] = region;
     }
+    target->region_count = kept;
 }
 
 const struct tm_region *tm_target_region(const struct tm_target *target, uint64_t address)
@@ -131,10 +135,19 @@ struct tm_fault tm_target_peek(struct tm_target *target, uint64_t address, void 
     return tm_cache_read(&target->cache, target, address, buffer, size);
 }
 
-bool tm_target_interrupted(const struct tm_target *target)
+/* Readers ask for every block of memory; a face, which may have to ask a debugger in turn, is asked 200 times a second. */
+bool tm_target_interrupted(struct tm_target *target)
 {
     const struct tm_face *face = target->face;
-    return face && face->interrupted && face->interrupted(face->data);
+    struct timespec now;
+    if (!face || !face->interrupted)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    int64_t milliseconds = now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+    if (milliseconds - target->asked < 5)
+        return false;
+    target->asked = milliseconds;
+    return face->interrupted(face->data);
 }
 
 struct tm_fault tm_bytes_load(struct tm_bytes *bytes, struct tm_target *target, uint64_t address, uint64_t size)

@@ -65,6 +65,7 @@ struct tm_target {
     bool live;              /* it may change while it is read */
     bool truncated;         /* the core file ends before its memory does */
     struct tm_cache *cache; /* for tm_target_peek() */
+    int64_t asked;          /* when interrupted() was last asked, milliseconds */
     char *source_root;      /* prefix for paths of the target's own files ("/proc/1234/root"), or NULL */
 };
 
@@ -89,7 +90,7 @@ const void *tm_target_view(struct tm_target *target, uint64_t address, uint64_t 
 uint64_t tm_target_available(struct tm_target *target, uint64_t address, uint64_t size, struct tm_fault *ret);
 /* Region that holds the address, or NULL. */
 const struct tm_region *tm_target_region(const struct tm_target *target, uint64_t address);
-bool tm_target_interrupted(const struct tm_target *target);
+bool tm_target_interrupted(struct tm_target *target);
 
 /* Bytes of a target, wherever they lie: the view if there is one, otherwise a copy.  Start with a zeroed struct; it can
  * be loaded again and again, and must be unloaded in the end. */

@@ -286,6 +286,33 @@ static void roots_that_cannot_be_read(void **state)
     close_sample(&sample, NULL);
 }
 
+/* A core without anonymous memory, and one that ends early: the runtime's file is known from the notes. */
+static void roots_that_were_not_saved(void **state)
+{
+    (void)state;
+    struct sample sample;
+    struct fake_core core;
+    struct tm_target *target;
+    sample_init(&sample);
+    fake_core_init(&core, &sample.fake);
+    core.segments[0].path = "/opt/tm/_tm.cpython-312-x86_64-linux-gnu.so";
+    core.segments[0].file = 0;
+    struct tm_error *error = open_error(&core, &target);
+    assert_int_equal(error->code, TM_ERROR_MEMORY);
+    assert_non_null(strstr(error->what, "the root of the trace table at 0x555555560000 was not saved"));
+    assert_non_null(strstr(error->because, "coredump_filter"));
+    tm_error_destroy(error);
+    tm_target_destroy(target);
+    core.segments[0].file = core.segments[0].memory;
+    core.cut = 4096 + TM_ROOT_ALIGN;
+    error = open_error(&core, &target);
+    assert_int_equal(error->code, TM_ERROR_MEMORY);
+    assert_non_null(strstr(error->what, "truncated"));
+    tm_error_destroy(error);
+    tm_target_destroy(target);
+    close_sample(&sample, NULL);
+}
+
 /* ---- damage ----------------------------------------------------------------------------------------------------------- */
 
 /* Opens, walks and looks up; the answer may be anything but unlabelled and wrong. */
@@ -474,6 +501,7 @@ int main(void)
         cmocka_unit_test(addresses_inside_blocks),
         cmocka_unit_test(copies_of_the_root_do_not_count),
         cmocka_unit_test(roots_that_cannot_be_read),
+        cmocka_unit_test(roots_that_were_not_saved),
         cmocka_unit_test(damaged_heads_are_noted),
         cmocka_unit_test(hostile_counts_are_capped),
         cmocka_unit_test(chains_always_end),

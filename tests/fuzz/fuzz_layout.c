@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tm's own table with damage anywhere.  The input is a list of {place: 4 bytes, value: 8 bytes} that is written over a sound
+ * table, and everything that verbs ask of it must be answered or refused.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "reader/statistics.h"
+#include "tests/reader/fake_table.c"
+
+#define HEAP UINT64_C(0x7e0000000000)
+
+static struct fake fake;
+
+/* ---- a target that is this memory: no copies, so that many inputs are tried ------------------------------------------- */
+
+static const void *view(struct tm_target *target, uint64_t address, uint64_t size)
+{
+    const struct tm_region *region = tm_target_region(target, address);
+    if (!region || region->end - address < size)
+        return NULL;
+    return fake_at(&fake, address);
+}
+
+static struct tm_fault copy(struct tm_target *target, uint64_t address, void *buffer, uint64_t size)
+{
+    const void *bytes = view(target, address, size);
+    if (!bytes)
+        return (struct tm_fault){TM_READ_UNMAPPED, address};
+    memcpy(buffer, bytes, size);
+    return (struct tm_fault){TM_READ_OK, address + size};
+}
+
+static const struct tm_target_ops ops = {.read = copy, .view = view};
+
+static struct tm_region regions[2];
+static struct tm_target target = {.ops = &ops, .regions = regions, .region_count = 2, .name = (char *)"fuzz"};
+
+static void build(void)
+{
+    fake_init(&fake);
+    uint32_t outer = fake_stack(&fake, TM_STACK_NONE, fake_location(&fake, "/src/a.py", "main", 10));
+    uint32_t inner = fake_stack(&fake, outer, fake_location(&fake, "/src/b.py", "\xed\xb3\xbf", 20));
+    fake_block(&fake, HEAP, 100, outer);
+    fake_block(&fake, HEAP + 0x1000, UINT64_C(5) << 30, inner);
+    fake_foreign(&fake, 0xdead, 4096, 99, inner);
+    regions[0] = (struct tm_region){.start = FAKE_DATA,
+                                    .end = FAKE_DATA + fake.data_size,
+                                    .saved = fake.data_size,
+                                    .flags = 6,
+                                    .path = "/x/_tm.so"};
+    regions[1] = (struct tm_region){
+        .start = FAKE_ARENA, .end = FAKE_ARENA + fake.arena_size, .saved = fake.arena_size, .flags = 6};
+}
+
+/* Heads of chunks and first elements are where damage does most: a quarter of all places each go into the root, the
+ * state, the first words of any page, and anywhere. */
+static uint64_t *place_of(uint32_t place)
+{
+    uint64_t pages = fake.arena_size / 4096, at = (place & 0x3fffffff) >> 8, word = place & 0xff;
+    switch (place >> 30) {
+    case 0:
+        return (uint64_t *)(void *)fake.root + at % (sizeof(struct tm_root) / 8);
+    case 1:
+        return (uint64_t *)(void *)fake.state + at % (sizeof(struct tm_state) / 8);
+    case 2:
+        return (uint64_t *)(void *)(fake.arena + (at % pages) * 4096) + word % 32;
+    default:
+        return (uint64_t *)(void *)fake.arena + (at << 8 | word) % (fake.arena_size / 8);
+    }
+}
+
+/* ---- what verbs ask ----------------------------------------------------------------------------------------------------- */
+
+static struct tm_error *take(void *context, const struct tm_block *blocks, size_t count)
+{
+    const struct tm_model *model = context;
+    for (size_t i = 0; i < count; i++) {
+        if (blocks[i].stack >= model->stack_count)
+            abort();
+    }
+    return NULL;
+}
+
+static void ignore_finding(void *context, const char *finding)
+{
+    *(size_t *)context += strlen(finding);
+}
+
+static void ask(struct tm_model *model)
+{
+    struct tm_block block;
+    bool found;
+    size_t length = 0;
+    for (uint32_t i = 1; i < model->stack_count; i++) {
+        if (model->stacks[i].parent >= i || model->stacks[i].location >= model->location_count)
+            abort();
+    }
+    tm_error_destroy(tm_model_find_block(model, HEAP + 0x1100, &block, &found));
+    tm_error_destroy(tm_model_each_block(model, take, model));
+    tm_error_destroy(model->ops->check(model, ignore_finding, &length));
+    for (int i = 0; i < 7; i++) {
+        struct tm_statistics statistics;
+        struct tm_error *error = tm_statistics_make(model, NULL, i % 4, i > 3, 10, &statistics);
+        if (!error)
+            tm_statistics_free(&statistics);
+        tm_error_destroy(error);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct {
+        uint64_t *at;
+        uint64_t old;
+    } changes[32];
+    size_t count = 0;
+    if (!fake.root)
+        build();
+    for (; count < 32 && size >= 12; count++, bytes += 12, size -= 12) {
+        uint32_t place;
+        uint64_t value;
+        memcpy(&place, bytes, sizeof(place));
+        memcpy(&value, bytes + 4, sizeof(value));
+        changes[count].at = place_of(place);
+        changes[count].old = *changes[count].at;
+        /* as it is, a small change, or an address within the table */
+        if (value >> 62 == 1)
+            value = changes[count].old + (value & 0xff) - 128;
+        else if (value >> 62 == 2)
+            value = FAKE_ARENA + value % fake.arena_size;
+        *changes[count].at = value;
+    }
+    struct tm_model *model = NULL;
+    struct tm_error *error = tm_layout_decoder.open(&target, &model);
+    if (model) {
+        ask(model);
+        tm_model_destroy(model);
+    }
+    tm_error_destroy(error);
+    while (count--)
+        *changes[count].at = changes[count].old;
+    return 0;
+}
