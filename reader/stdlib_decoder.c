@@ -98,7 +98,7 @@ static void prove(struct tm_model *model, const struct tm_stdlib_walked *walked,
     if (walked->endless)
         tm_model_incomplete(model, "tracemalloc's tables hold more traces than the %" PRIu64 " that they count: %s",
                             stdlib->expected, why);
-    else if (walked->walked != stdlib->expected && !walked->unreadable)
+    else if ((walked->walked != stdlib->expected || walked->torn) && !walked->unreadable)
         tm_model_incomplete(model, "%" PRIu64 " traces were found where tracemalloc's tables count %" PRIu64 ": %s",
                             walked->walked, stdlib->expected, why);
     if (!stdlib->traced_known)

@@ -239,6 +239,8 @@ bool tm_stdlib_traced_memory(struct tm_stdlib_memory *memory, struct tm_stdlib_s
         state->traced_at = state->slot + layout->traced[0];
         return word(memory, state->traced_at, ret) && word(memory, state->traced_at + 8, peak);
     }
+    if (!sum)
+        return false; /* nothing was read: every 0 would do */
     /* Where it was seen, then anywhere near: exactly the sum.  Otherwise what is within an eighth of it. */
     uint64_t nearest = UINT64_MAX;
     for (int i = 0; i < 2 + 2 * NEAR / 8 && nearest; i++) {

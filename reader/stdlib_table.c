@@ -134,7 +134,7 @@ static void note_fault(struct tm_stdlib_walk *walk, struct tm_fault fault, uint6
 static void fill(struct tm_stdlib_walk *walk)
 {
     const struct tm_stdlib_table *table = walk->table;
-    while (walk->entry_count < TM_STDLIB_BATCH && walk->bucket < table->nbuckets) {
+    while (walk->chain_count < TM_STDLIB_BATCH && walk->bucket < table->nbuckets) {
         uint64_t loaded = walk->chunk.size / 8;
         if (walk->bucket - walk->first_bucket >= loaded) {
             if (tm_target_interrupted(walk->memory->target)) {
@@ -158,16 +158,15 @@ static void fill(struct tm_stdlib_walk *walk)
         const uint8_t *heads = walk->chunk.data;
         uint64_t base = walk->first_bucket, end = base + loaded;
         uint64_t bucket = walk->bucket;
-        unsigned count = walk->entry_count;
+        unsigned count = walk->chain_count;
         for (; bucket < end && count < TM_STDLIB_BATCH; bucket++) {
             uint64_t entry = tm_stdlib_u64(heads + (bucket - base) * 8);
             if (entry) {
-                walk->entry[count] = entry;
-                walk->chain[count++] = bucket;
+                walk->chains[count++] = (struct tm_stdlib_chain){entry, bucket, entry, 0, 1};
             }
         }
         walk->bucket = bucket;
-        walk->entry_count = count;
+        walk->chain_count = count;
     }
 }
 
@@ -177,6 +176,20 @@ static inline void prefetch(const struct tm_stdlib_window *window, uint64_t addr
     uint64_t offset = address - window->start;
     if (offset < window->size)
         __builtin_prefetch(window->data + offset);
+}
+
+/* False: it is a circle. */
+static inline bool follow(struct tm_stdlib_chain *chain, uint64_t next)
+{
+    chain->entry = next;
+    if (next == chain->anchor)
+        return false;
+    if (++chain->steps == chain->limit) {
+        chain->anchor = next;
+        chain->steps = 0;
+        chain->limit *= 2;
+    }
+    return true;
 }
 
 /* No block is larger than all memory; what other domains count may be elsewhere (on a GPU). */
@@ -195,24 +208,24 @@ unsigned tm_stdlib_walk_next(struct tm_stdlib_walk *walk, uint32_t domain, struc
     unsigned count = 0;
     while (!count) {
         fill(walk);
-        if (!walk->entry_count || walk->failed)
+        if (!walk->chain_count || walk->failed)
             return 0;
-        if (walk->entry_count > walk->limit) {
+        if (walk->chain_count > walk->limit) {
             walk->endless = true;
-            walk->entry_count = (unsigned)walk->limit;
-            if (!walk->entry_count)
+            walk->chain_count = (unsigned)walk->limit;
+            if (!walk->chain_count)
                 return 0;
         }
-        walk->limit -= walk->entry_count;
+        walk->limit -= walk->chain_count;
 
         /* Three rounds over the batch, so that the loads of one round do not wait for each other. */
-        for (unsigned i = 0; i < walk->entry_count; i++)
-            prefetch(&walk->entries, walk->entry[i]);
+        for (unsigned i = 0; i < walk->chain_count; i++)
+            prefetch(&walk->entries, walk->chains[i].entry);
         unsigned chains = 0;
         uint64_t value[TM_STDLIB_BATCH];
-        for (unsigned i = 0; i < walk->entry_count; i++) {
+        for (unsigned i = 0; i < walk->chain_count; i++) {
             uint8_t scratch[64];
-            const uint8_t *entry = tm_stdlib_at(memory, &walk->entries, walk->entry[i], entry_size, scratch);
+            const uint8_t *entry = tm_stdlib_at(memory, &walk->entries, walk->chains[i].entry, entry_size, scratch);
             if (!entry) {
                 note_fault(walk, memory->fault, 1);
                 continue;
@@ -234,20 +247,20 @@ unsigned tm_stdlib_walk_next(struct tm_stdlib_walk *walk, uint32_t domain, struc
              * neither its key nor its `next` can be believed. */
             uint64_t hash = tm_stdlib_u64(entry + layout->entry_hash);
             if (hash != key_hash(table, trace->address, trace->domain) ||
-                (hash & (table->nbuckets - 1)) != walk->chain[i]) {
+                (hash & (table->nbuckets - 1)) != walk->chains[i].bucket) {
                 walk->torn++;
                 continue;
             }
-            if (next) {
-                walk->entry[chains] = next;
-                walk->chain[chains++] = walk->chain[i];
-            }
+            if (next && follow(&walk->chains[i], next))
+                walk->chains[chains++] = walk->chains[i];
+            else if (next)
+                walk->torn++;
             if (follows && !plausible(memory, trace))
                 walk->torn++;
             else
                 count++;
         }
-        walk->entry_count = chains;
+        walk->chain_count = chains;
         if (follows) {
             walk->walked += count;
             continue;

@@ -36,16 +36,25 @@ void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_std
 
 #define TM_STDLIB_BATCH 64
 
+/* A bucket's chain of entries.  One that returns to where it was is found out by an anchor that is moved forward after
+ * 1, 2, 4, 8... steps (Brent's algorithm): honest chains may be long, if all keys of a domain are multiples of 4096. */
+struct tm_stdlib_chain {
+    uint64_t entry; /* next one */
+    uint64_t bucket;
+    uint64_t anchor;
+    uint32_t steps; /* since the anchor was set */
+    uint32_t limit; /* steps after which it is moved */
+};
+
 struct tm_stdlib_walk {
     struct tm_stdlib_memory *memory;
     const struct tm_stdlib_table *table;
     struct tm_stdlib_window entries, values;
     struct tm_bytes chunk; /* buckets from first_bucket on */
     uint64_t first_bucket;
-    uint64_t bucket;                 /* next to look at */
-    uint64_t entry[TM_STDLIB_BATCH]; /* chains to follow: the next entry of each, */
-    uint64_t chain[TM_STDLIB_BATCH]; /* and its bucket */
-    unsigned entry_count;
+    uint64_t bucket;                                /* next to look at */
+    struct tm_stdlib_chain chains[TM_STDLIB_BATCH]; /* to be followed */
+    unsigned chain_count;
     uint64_t limit; /* entries that may still be visited */
 
     uint64_t walked;       /* traces that were read */
