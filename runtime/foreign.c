@@ -45,7 +45,7 @@ static struct tm_foreign *record_at(uint32_t number)
 
 static struct tm_foreign *find(uint32_t domain, uint64_t address, uint32_t *number)
 {
-    *number = tm_index_find(&known, key_of(domain, address));
+    *number = tm_index_find(&known, key_of(domain, address), 0);
     struct tm_foreign *record = record_at(*number);
     return record && record->domain == domain && record->address == address ? record : NULL;
 }

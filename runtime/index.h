@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash index from a 64-bit key to a 32-bit value that is read without a lock while one writer adds to it.  Open
+ * A hash index from a 64-bit key to a 32-bit value that is read without a lock while one writer changes it.  Open
  * addressing, linear probing, at most half full.  It grows into a new table; the old one stays mapped for readers that
  * still look at it (all old ones together are smaller than the new one).
+ *
+ * Entries carry a tag beside the key: entries of another tag are not found.  So a whole generation of entries can be
+ * retired without touching them.
  */
 #ifndef TM_INDEX_H
 #define TM_INDEX_H
@@ -10,15 +13,14 @@
 #include "runtime.h"
 
 struct tm_index_entry {
-    uint64_t key; /* 0: empty.  Written last. */
+    uint64_t key; /* 0: empty.  Written last, and taken away first. */
     uint32_t value;
-    uint32_t unused;
+    uint32_t tag;
 };
 
 struct tm_index_table {
     uint32_t shift; /* 64 - log2 of the number of entries */
     uint32_t used;
-    size_t bytes;
     struct tm_index_entry entries[];
 };
 
@@ -27,12 +29,15 @@ struct tm_index {
 };
 
 bool tm_index_init(struct tm_index *index, uint32_t bits);
-/* One writer at a time; the key must be new.  False: no memory. */
-bool tm_index_add(struct tm_index *index, uint64_t key, uint32_t value);
-/* One writer at a time: adds the key or changes its value.  A value of 0 reads as "not there". */
+/* All of these: one writer at a time.  A new key.  False: no memory. */
+bool tm_index_add(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t value);
+/* Adds the key or changes its value; tag 0.  A value of 0 reads as "not there". */
 bool tm_index_set(struct tm_index *index, uint64_t key, uint32_t value);
-/* While nobody reads. */
+/* Takes everything out.  Readers may be at work: they find nothing. */
 void tm_index_clear(struct tm_index *index);
+/* Is the next addition going to double the table? */
+bool tm_index_is_full(const struct tm_index *index);
+uint64_t tm_index_capacity(const struct tm_index *index);
 
 static TM_ALWAYS_INLINE uint64_t tm_index_hash(uint64_t key)
 {
@@ -40,17 +45,21 @@ static TM_ALWAYS_INLINE uint64_t tm_index_hash(uint64_t key)
 }
 
 /* 0: not there. */
-static TM_ALWAYS_INLINE uint32_t tm_index_find(const struct tm_index *index, uint64_t key)
+static TM_ALWAYS_INLINE uint32_t tm_index_find(const struct tm_index *index, uint64_t key, uint32_t tag)
 {
     const struct tm_index_table *table = __atomic_load_n(&index->table, __ATOMIC_ACQUIRE);
     uint64_t mask = (UINT64_C(1) << (64 - table->shift)) - 1;
 
     for (uint64_t i = tm_index_hash(key) >> table->shift;; i = (i + 1) & mask) {
-        uint64_t found = __atomic_load_n(&table->entries[i].key, __ATOMIC_ACQUIRE);
-        if (found == key)
-            return __atomic_load_n(&table->entries[i].value, __ATOMIC_RELAXED);
+        const struct tm_index_entry *entry = &table->entries[i];
+        uint64_t found = __atomic_load_n(&entry->key, __ATOMIC_ACQUIRE);
         if (!found)
             return 0;
+        if (found != key || __atomic_load_n(&entry->tag, __ATOMIC_RELAXED) != tag)
+            continue;
+        uint32_t value = __atomic_load_n(&entry->value, __ATOMIC_ACQUIRE);
+        /* Cleared and taken by another key in the meantime?  Then the value was that one's. */
+        return __atomic_load_n(&entry->key, __ATOMIC_RELAXED) == key ? value : 0;
     }
 }
 

@@ -6,9 +6,12 @@
  *   location   file, function, line; many positions share one
  *   stack      parent stack + location
  *
- * Two indexes lead to a stack and are read without the lock: parent + position (the hot one) and parent + location.
  * Positions end with their code object: its block is flagged in the address map, so the free hook sees it die, and the
- * next code at the same address gets new numbers.  Nothing stale can name a wrong line.
+ * next code at the same address gets new numbers.  Nothing stale can name a wrong line.  Should a program make so many
+ * code objects that the numbers run out, a new generation of them begins.
+ *
+ * The way from parent + position to a stack is read without the lock.  It may forget: then location and stack are found
+ * again by what they are.  So programs that make code all day do not make the table grow.
  */
 #include "intern.h"
 #include "lines.h"
@@ -16,17 +19,20 @@
 
 #define LOCATION_CHUNK_SHIFT 14
 #define MAX_LOCATIONS        (UINT64_C(1) << 28)
-#define MAX_POSITION         (UINT32_C(1) << 31)
-#define LOCATION_KEY         (UINT64_C(1) << 31) /* tells the two kinds of keys of `stacks` apart */
+#define MAX_POSITION         UINT32_MAX
 #define MAX_DEPTH_WALK       1000000
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tm_index code_starts; /* code object's address -> position of its first instruction */
-static struct tm_index functions;   /* file name, function name -> function's number */
-static struct tm_index locations;   /* function's number, line -> location */
-static struct tm_index stacks;      /* parent, position or location -> stack */
-static uint32_t next_position = 1;
+static struct tm_index functions; /* file name, function name -> function's number */
+static struct tm_index locations; /* function's number, line -> location */
+static struct tm_index stacks;    /* parent, location -> stack */
 static uint32_t next_function = 1;
+
+/* Read without the lock, in this order: generation, start of the code, step. */
+static uint32_t generation = 1;
+static struct tm_index code_starts; /* code object's address -> position of its first instruction */
+static struct tm_index steps;       /* parent, position -> stack; tagged with the generation */
+static uint32_t next_position = 1;
 
 void tm_intern_lock(void)
 {
@@ -82,7 +88,7 @@ bool tm_intern_init(void)
 {
     struct tm_state *state = tm_runtime.state;
     if (!tm_index_init(&code_starts, 10) || !tm_index_init(&functions, 10) || !tm_index_init(&locations, 12) ||
-        !tm_index_init(&stacks, 14) || !tm_strings_init() ||
+        !tm_index_init(&stacks, 13) || !tm_index_init(&steps, 14) || !tm_strings_init() ||
         !tm_table_init(&state->locations, TM_CHUNK_LOCATIONS, sizeof(struct tm_location), LOCATION_CHUNK_SHIFT,
                        MAX_LOCATIONS) ||
         !tm_table_init(&state->stacks, TM_CHUNK_STACKS, sizeof(struct tm_stack), TM_STACK_CHUNK_SHIFT, TM_MAX_STACKS))
@@ -111,18 +117,18 @@ static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction)
     uint32_t name = tm_intern_string(code_name);
     if (!filename || !name)
         return 0;
-    uint32_t function = tm_index_find(&functions, pair(filename, name));
+    uint32_t function = tm_index_find(&functions, pair(filename, name), 0);
     if (!function) {
         function = next_function;
-        if (!tm_index_add(&functions, pair(filename, name), function))
+        if (!tm_index_add(&functions, pair(filename, name), 0, function))
             return 0;
         next_function++;
     }
     uint32_t line = tm_code_line(code, tm_frame_offset(code, instruction));
-    uint32_t location = tm_index_find(&locations, pair(function, line));
+    uint32_t location = tm_index_find(&locations, pair(function, line), 0);
     if (!location) {
         location = append_location(filename, name, line);
-        if (location && !tm_index_add(&locations, pair(function, line), location))
+        if (location && !tm_index_add(&locations, pair(function, line), 0, location))
             return 0;
     }
     return location;
@@ -137,65 +143,34 @@ static uint32_t depth_from(const tm_frame *frame)
     return depth;
 }
 
-uint32_t tm_intern_lookup(uint32_t parent, uint32_t position)
-{
-    return tm_index_find(&stacks, pair(parent, position));
-}
-
-uint32_t tm_intern_stack(uint32_t parent, uint32_t position, void *code, uintptr_t instruction, void *frame)
-{
-    uint32_t stack = TM_STACK_NONE;
-
-    tm_intern_lock();
-    if (position)
-        stack = tm_index_find(&stacks, pair(parent, position)); /* another thread may have been faster */
-    if (!stack) {
-        uint32_t location = intern_location(code, instruction);
-        if (location) {
-            uint64_t key = pair(parent, (uint32_t)LOCATION_KEY | location);
-            stack = tm_index_find(&stacks, key);
-            if (!stack) {
-                const struct tm_stack *below = parent ? tm_table_at(&tm_runtime.state->stacks, parent) : NULL;
-                stack = append_stack(parent, location, below ? below->depth + 1 : depth_from(frame));
-                if (stack && !tm_index_add(&stacks, key, stack))
-                    stack = TM_STACK_NONE;
-            }
-            if (stack && position)
-                tm_index_add(&stacks, pair(parent, position), stack); /* without it: slower, not wrong */
-        }
-    }
-    tm_intern_unlock();
-    return stack;
-}
-
 /* ---- code objects ----------------------------------------------------------------------------------------------------- */
 
-/* Numbers the positions of a code object that is about to be referred to for the first time. */
-static uint32_t register_code(PyCodeObject *code)
+static void forget_code(void)
 {
-    uint64_t positions = tm_code_units(code) + 1; /* one more: a frame may stand before its first instruction */
-    if (positions >= MAX_POSITION - next_position)
-        return 0; /* numbers used up after some ten million code objects: such frames take the slow way from now on */
-    /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
-    uint64_t *slot = tm_map_slot((uintptr_t)code);
-    if (!slot || !tm_index_set(&code_starts, (uintptr_t)code, next_position + 1))
-        return 0;
-    __atomic_fetch_or(slot, TM_SLOT_CODE, __ATOMIC_RELAXED);
-    uint32_t start = next_position + 1;
-    next_position += (uint32_t)positions;
-    return start;
+    tm_index_clear(&code_starts);
+    tm_index_clear(&steps);
+    next_position = 1;
+    /* Whoever sees the new generation sees that no code is known. */
+    __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
 }
 
-uint32_t tm_code_start(void *code)
+/* Position of a code object's first instruction, numbering it if need be; 0: no memory. */
+static uint32_t code_start(PyCodeObject *code)
 {
-    uint32_t start = tm_index_find(&code_starts, (uintptr_t)code);
-    if (TM_LIKELY(start))
+    uint32_t start = tm_index_find(&code_starts, (uintptr_t)code, 0);
+    if (start)
         return start;
-    tm_intern_lock();
-    start = tm_index_find(&code_starts, (uintptr_t)code);
-    if (!start)
-        start = register_code(code);
-    tm_intern_unlock();
+    uint64_t positions = tm_code_units(code) + 1; /* one more: a frame may stand before its first instruction */
+    if (positions >= MAX_POSITION - next_position)
+        forget_code();
+    /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
+    uint64_t *slot = tm_map_slot((uintptr_t)code);
+    start = next_position + 1;
+    if (!slot || positions >= MAX_POSITION - next_position || !tm_index_set(&code_starts, (uintptr_t)code, start))
+        return 0;
+    __atomic_fetch_or(slot, TM_SLOT_CODE, __ATOMIC_RELAXED);
+    next_position += (uint32_t)positions;
     return start;
 }
 
@@ -210,7 +185,52 @@ void tm_code_died(uintptr_t address)
 void tm_code_forget_all(void)
 {
     tm_intern_lock();
-    tm_index_clear(&code_starts);
-    __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    forget_code();
     tm_intern_unlock();
+}
+
+/* ---- from a frame to a stack ---------------------------------------------------------------------------------------------- */
+
+uint32_t tm_intern_find(uint32_t parent, void *code, uintptr_t instruction)
+{
+    uint32_t current = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+    uint32_t start = tm_index_find(&code_starts, (uintptr_t)code, 0);
+    if (!start)
+        return TM_STACK_NONE;
+    uint32_t position = start + (uint32_t)tm_frame_offset(code, instruction);
+    return tm_index_find(&steps, pair(parent, position), current);
+}
+
+static uint32_t find_or_append_stack(uint32_t parent, uint32_t location, const tm_frame *frame)
+{
+    uint32_t stack = tm_index_find(&stacks, pair(parent, location), 0);
+    if (stack)
+        return stack;
+    const struct tm_stack *below = parent ? tm_table_at(&tm_runtime.state->stacks, parent) : NULL;
+    stack = append_stack(parent, location, below ? below->depth + 1 : depth_from(frame));
+    return stack && tm_index_add(&stacks, pair(parent, location), 0, stack) ? stack : TM_STACK_NONE;
+}
+
+/* The steps of code that has died are never taken again: rather than grow for them, forget all. */
+static void add_step(uint32_t parent, uint32_t position, uint32_t stack)
+{
+    if (tm_index_is_full(&steps) && tm_index_capacity(&steps) > 8 * tm_runtime.state->stacks.count)
+        tm_index_clear(&steps);
+    tm_index_add(&steps, pair(parent, position), generation, stack); /* without it: slower, not wrong */
+}
+
+uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame, bool *lasting)
+{
+    uint32_t stack = TM_STACK_NONE;
+
+    tm_intern_lock();
+    uint32_t start = code_start(code);
+    uint32_t location = intern_location(code, instruction);
+    if (location)
+        stack = find_or_append_stack(parent, location, frame);
+    if (stack && start)
+        add_step(parent, start + (uint32_t)tm_frame_offset(code, instruction), stack);
+    tm_intern_unlock();
+    *lasting = start != 0;
+    return stack;
 }

@@ -64,8 +64,12 @@ struct tm_edge {
 #define TM_EDGES 256
 #define TM_HINTS 256
 
+/* Tracing is paused for the thread, while objects are made for an answer.  It may run Python code meanwhile, wait for the
+ * GIL included, so nobody waits for it. */
+#define TM_PAUSED 2
+
 struct tm_thread {
-    uint32_t busy;  /* 1: in a hook; an allocation from below is part of the outer one */
+    uint32_t busy;  /* 1: in a hook; an allocation from below is part of the outer one; TM_PAUSED */
     uint32_t epoch; /* of the cache; differs from tm_runtime.epoch: throw the cache away */
     uint32_t top;   /* entry of the newest frame at the last call */
     uint32_t valid; /* entries TM_CACHE_BOTTOM..valid derive from one another */
@@ -180,14 +184,11 @@ void tm_table_wipe(struct tm_table *table);
 /* ---- intern.c ----------------------------------------------------------------------------------------------------------- */
 
 bool tm_intern_init(void);
-/* Position (number of an instruction, unique over the life of its code object) of a code object's first instruction;
- * 0: cannot be had. */
-uint32_t tm_code_start(void *code);
-/* The stack `position` makes on top of `parent`; TM_STACK_NONE when there is no memory.  `frame` gives the depth when
- * the parent does not know it. */
-uint32_t tm_intern_stack(uint32_t parent, uint32_t position, void *code, uintptr_t instruction, void *frame);
-/* Without a lock: the same if it is known already, otherwise TM_STACK_NONE. */
-uint32_t tm_intern_lookup(uint32_t parent, uint32_t position);
+/* The stack that a frame at this instruction makes on top of `parent`, if it is known; no lock. */
+uint32_t tm_intern_find(uint32_t parent, void *code, uintptr_t instruction);
+/* The same, making what is missing; TM_STACK_NONE when there is no memory.  `frame` gives the depth when the parent does
+ * not know it.  *lasting: the answer holds until the epoch changes; otherwise nobody would tell that the code is gone. */
+uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame, bool *lasting);
 /* A block that held a registered code object is about to be freed. */
 void tm_code_died(uintptr_t address);
 /* Forgets all code objects (not stacks). */
@@ -195,7 +196,6 @@ void tm_code_forget_all(void);
 void tm_intern_lock(void);
 void tm_intern_unlock(void);
 void tm_intern_after_fork_child(void);
-uint64_t tm_intern_private_bytes(void);
 
 /* ---- foreign.c ---------------------------------------------------------------------------------------------------------- */
 

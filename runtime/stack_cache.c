@@ -34,12 +34,11 @@ static TM_ALWAYS_INLINE uint32_t follow_edge(struct tm_thread *thread, uint32_t 
 static TM_NOINLINE uint32_t derive(struct tm_thread *thread, uint32_t parent, PyCodeObject *code, tm_frame *frame)
 {
     uintptr_t instruction = tm_frame_instruction(frame);
-    uint32_t start = tm_code_start(code);
-    uint32_t position = start ? start + (uint32_t)tm_frame_offset(code, instruction) : 0;
-    uint32_t stack = position ? tm_intern_lookup(parent, position) : TM_STACK_NONE;
+    bool lasting = true;
+    uint32_t stack = tm_intern_find(parent, code, instruction);
     if (!stack)
-        stack = tm_intern_stack(parent, position, code, instruction, frame);
-    if (stack && start) /* without a registered code nobody would tell that the instruction is gone */
+        stack = tm_intern_stack(parent, code, instruction, frame, &lasting);
+    if (stack && lasting)
         *tm_edge_of(thread, parent, instruction) =
             (struct tm_edge){.instruction = instruction, .parent = parent, .stack = stack};
     return stack;

@@ -87,10 +87,10 @@ static uint32_t append(const char *bytes, size_t length)
 uint32_t tm_intern_bytes(const char *bytes, size_t length)
 {
     for (uint64_t key = hash_bytes(bytes, length) | 1;; key += 2) {
-        uint32_t found = tm_index_find(&known, key);
+        uint32_t found = tm_index_find(&known, key, 0);
         if (!found) {
             uint32_t at = append(bytes, length);
-            return at && tm_index_add(&known, key, at) ? at : 0;
+            return at && tm_index_add(&known, key, 0, at) ? at : 0;
         }
         const struct tm_string *string = tm_table_at(&tm_runtime.state->strings, found);
         if (string->length == length && !memcmp(string + 1, bytes, length))

@@ -12,7 +12,7 @@
 __thread struct tm_thread *tm_self __attribute__((tls_model("initial-exec")));
 
 /* What a thread has after its record was given away: allocations of later destructors are not traced. */
-static struct tm_thread departed = {.busy = 1};
+static struct tm_thread departed = {.busy = 1, .shard = 1};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tm_thread *all_threads;
@@ -76,7 +76,7 @@ void tm_threads_quiesce(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
     for (struct tm_thread *thread = __atomic_load_n(&all_threads, __ATOMIC_ACQUIRE); thread; thread = thread->next)
-        while (thread != self && __atomic_load_n(&thread->busy, __ATOMIC_ACQUIRE))
+        while (thread != self && __atomic_load_n(&thread->busy, __ATOMIC_ACQUIRE) == 1)
             sched_yield();
 }
 
