@@ -35,7 +35,11 @@ MAKEFLAGS += --no-builtin-rules
 PACKAGES := libelf libdw json-c libzstd
 ENGINE_SOURCES := $(filter-out reader/main.c,$(wildcard reader/*.c))
 RUNTIME_SOURCES := $(filter-out runtime/preload.c,$(wildcard runtime/*.c))
+BINDING_SOURCES := $(wildcard runtime/python/engine/*.c)
 PACKAGE_FILES := $(shell find runtime/python/tm -name '*.py' -o -name '*.pyi' -o -name py.typed 2>/dev/null)
+# What tm.Snapshot needs of the engine is linked into its extension: no library has to be found, no libelf to be there.
+SNAPSHOT_SOURCES := $(patsubst %,reader/%.c,cache capture differences error layout_chunk layout_decoder layout_map \
+    layout_root model statistics string_table target windows)
 UNIT_SOURCES := $(wildcard tests/*/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 
@@ -214,11 +218,15 @@ $(eval words := $(subst |, ,$(1)))
 $(eval suffix := $(word 2,$(words)))
 ifndef extension$(suffix)
 extension$(suffix) := 1
-all: $(LIB)/python/tm/_tm$(suffix)
+all: $(LIB)/python/tm/_tm$(suffix) $(LIB)/python/tm/_engine$(suffix)
 $(LIB)/python/tm/_tm$(suffix): $(RUNTIME_SOURCES:runtime/%.c=$(OBJ)/runtime$(suffix:.so=)/%.o)
 	@mkdir -p $$(@D)
 	@echo '  link    $$@'
 	$$(Q)$$(CC) -shared $$(SANITIZE) $$(LDFLAGS) $$^ $$(RUNTIME_LIBS) -o $$@
+$(LIB)/python/tm/_engine$(suffix): $(BINDING_SOURCES:runtime/%.c=$(OBJ)/runtime$(suffix:.so=)/%.o) $(SNAPSHOT_SOURCES:%.c=$(OBJ)/%.o)
+	@mkdir -p $$(@D)
+	@echo '  link    $$@'
+	$$(Q)$$(CC) -shared $$(SANITIZE) $$(LDFLAGS) $$^ -o $$@
 $(OBJ)/runtime$(suffix:.so=)/%.o: runtime/%.c $(OBJ)/flags
 	@mkdir -p $$(@D)
 	@echo '  compile $$@'

@@ -4,20 +4,69 @@
 #include "map.h"
 
 /* While Python objects are made for an answer, their allocations are not traced (as in CPython's tracemalloc). */
-static struct tm_thread *pause_tracing(uint32_t *busy)
+static uint32_t pause_tracing(void)
 {
-    struct tm_thread *thread = tm_thread_get();
-    if (thread) {
-        *busy = thread->busy;
-        thread->busy = 1;
-    }
-    return thread;
+    struct tm_thread *thread = tm_root.state ? tm_thread_get() : NULL;
+    if (!thread)
+        return TM_PAUSED;
+    uint32_t busy = thread->busy;
+    thread->busy = TM_PAUSED;
+    return busy;
 }
 
-static void resume_tracing(struct tm_thread *thread, uint32_t busy)
+static void resume_tracing(uint32_t busy)
 {
-    if (thread)
-        thread->busy = busy;
+    /* A thread without a record then may have got one in between, by starting; it was never paused. */
+    if (tm_self && busy != TM_PAUSED)
+        tm_self->busy = busy;
+}
+
+/* ---- for tm._engine, as a capsule ----------------------------------------------------------------------------------------------- */
+
+typedef void (*visit_fn)(void *context, uint64_t address, uint64_t size, uint32_t stack, uint32_t domain);
+
+struct visitor {
+    visit_fn visit;
+    void *context;
+};
+
+static void visit_slot(uintptr_t address, uint64_t slot, uint64_t size, void *argument)
+{
+    const struct visitor *visitor = argument;
+    visitor->visit(visitor->context, address, size, tm_slot_stack(slot), 0);
+}
+
+/* Shows all live blocks. */
+static void visit_blocks(visit_fn visit, void *context)
+{
+    struct visitor visitor = {visit, context};
+    if (!tm_runtime.tracing)
+        return;
+    tm_map_visit(visit_slot, &visitor);
+    uint64_t count = __atomic_load_n(&tm_runtime.state->foreign.count, __ATOMIC_ACQUIRE);
+    for (uint64_t i = 0; i < count; i++) {
+        const struct tm_foreign *record = tm_table_at(&tm_runtime.state->foreign, i);
+        if (record->stack)
+            visit(context, record->address, record->size, record->stack, record->domain);
+    }
+}
+
+static void *const engine_api[] = {pause_tracing, resume_tracing, visit_blocks, &tm_root};
+
+/* _untraced(function, *args) */
+static PyObject *py_untraced(PyObject *module, PyObject *args)
+{
+    (void)module;
+    if (!PyTuple_GET_SIZE(args)) {
+        PyErr_SetString(PyExc_TypeError, "_untraced() needs a function");
+        return NULL;
+    }
+    uint32_t busy = pause_tracing();
+    PyObject *rest = PyTuple_GetSlice(args, 1, PyTuple_GET_SIZE(args));
+    PyObject *answer = rest ? PyObject_CallObject(PyTuple_GET_ITEM(args, 0), rest) : NULL;
+    Py_XDECREF(rest);
+    resume_tracing(busy);
+    return answer;
 }
 
 static PyObject *py_start(PyObject *module, PyObject *args)
@@ -74,6 +123,13 @@ static PyObject *py_get_traced_memory(PyObject *module, PyObject *unused)
     return Py_BuildValue("KK", (unsigned long long)live, (unsigned long long)peak);
 }
 
+static PyObject *py_get_tracemalloc_memory(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(tm_arena_resident());
+}
+
 static PyObject *py_reset_peak(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -82,7 +138,7 @@ static PyObject *py_reset_peak(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* ---- traces as Python objects ------------------------------------------------------------------------------------------------ */
+/* ---- tracebacks as Python objects --------------------------------------------------------------------------------------------- */
 
 /*
  * A frame equals the plain tuple (filename, lineno), as which the standard library's classes know it, and carries the
@@ -91,18 +147,15 @@ static PyObject *py_reset_peak(PyObject *module, PyObject *unused)
 static PyStructSequence_Field frame_fields[] = {
     {"filename", "name of the file"},
     {"lineno", "line, 0 if unknown"},
-    {"name", "function: qualified name from CPython 3.11 on, plain name before"},
+    {"name", "function: qualified name from CPython 3.11 on, plain name before; None if unknown"},
     {NULL, NULL},
 };
 
 static PyStructSequence_Desc frame_description = {"tm._tm.frame", "(filename, lineno), and .name", frame_fields, 2};
-static PyTypeObject *frame_type;
 
-/* Shared objects of one answer, by location and by stack. */
-struct answer {
-    bool plain;           /* frames are tuples of three */
-    PyObject *frames;     /* dict: location -> (filename, lineno, name) */
-    PyObject *tracebacks; /* dict: stack -> (frames, total_nframe) */
+/* State of the module: one for each interpreter. */
+struct python {
+    PyTypeObject *frame_type;
 };
 
 static PyObject *string_at(uint32_t number)
@@ -116,49 +169,33 @@ static PyObject *string_at(uint32_t number)
     return text;
 }
 
-static PyObject *cached(PyObject *dict, uint32_t number, PyObject *(*make)(struct answer *, uint32_t),
-                        struct answer *answer)
-{
-    PyObject *key = PyLong_FromUnsignedLong(number);
-    PyObject *value = key ? PyDict_GetItemWithError(dict, key) : NULL;
-    if (value) {
-        Py_INCREF(value);
-    } else if (key && !PyErr_Occurred()) {
-        value = make(answer, number);
-        if (value && PyDict_SetItem(dict, key, value))
-            Py_CLEAR(value);
-    }
-    Py_XDECREF(key);
-    return value;
-}
-
-static PyObject *make_frame(struct answer *answer, uint32_t number)
+/* frame_type NULL: a plain tuple of three. */
+static PyObject *make_frame(PyTypeObject *frame_type, uint32_t number)
 {
     const struct tm_location *location = tm_table_at(&tm_runtime.state->locations, number);
-    PyObject *filename = string_at(location->filename);
-    PyObject *name = string_at(location->name);
-    PyObject *lineno = PyLong_FromUnsignedLong(location->lineno);
-    PyObject *frame = !filename || !name || !lineno ? NULL
-                      : answer->plain               ? PyTuple_New(3)
-                                                    : PyStructSequence_New(frame_type);
-    if (!frame) {
-        Py_XDECREF(filename);
-        Py_XDECREF(name);
-        Py_XDECREF(lineno);
-        return NULL;
+    PyObject *items[] = {string_at(location->filename), PyLong_FromUnsignedLong(location->lineno), NULL};
+    if (location->name) {
+        items[2] = string_at(location->name);
+    } else {
+        Py_INCREF(Py_None);
+        items[2] = Py_None;
     }
-    PyObject *const items[] = {filename, lineno, name};
+    PyObject *frame = !items[0] || !items[1] || !items[2] ? NULL
+                      : frame_type                        ? PyStructSequence_New(frame_type)
+                                                          : PyTuple_New(3);
     for (int i = 0; i < 3; i++) {
-        if (answer->plain)
-            PyTuple_SET_ITEM(frame, i, items[i]);
-        else
+        if (!frame)
+            Py_XDECREF(items[i]);
+        else if (frame_type)
             PyStructSequence_SetItem(frame, i, items[i]);
+        else
+            PyTuple_SET_ITEM(frame, i, items[i]);
     }
     return frame;
 }
 
 /* ((frame, ...) newest first, total_nframe) */
-static PyObject *make_traceback(struct answer *answer, uint32_t number)
+static PyObject *make_traceback(PyTypeObject *frame_type, uint32_t number)
 {
     const struct tm_state *state = tm_runtime.state;
     const struct tm_stack *newest = tm_table_at(&state->stacks, number);
@@ -167,119 +204,17 @@ static PyObject *make_traceback(struct answer *answer, uint32_t number)
         at = ((struct tm_stack *)tm_table_at(&state->stacks, at))->parent;
 
     PyObject *frames = PyTuple_New(count);
-    if (!frames)
-        return NULL;
     uint32_t at = number;
-    for (Py_ssize_t i = 0; i < count; i++) {
+    for (Py_ssize_t i = 0; frames && i < count; i++) {
         const struct tm_stack *stack = tm_table_at(&state->stacks, at);
-        PyObject *frame = cached(answer->frames, stack->location, make_frame, answer);
-        if (!frame) {
-            Py_DECREF(frames);
-            return NULL;
-        }
-        PyTuple_SET_ITEM(frames, i, frame);
+        PyObject *frame = make_frame(frame_type, stack->location);
+        if (frame)
+            PyTuple_SET_ITEM(frames, i, frame);
+        else
+            Py_CLEAR(frames);
         at = stack->parent;
     }
-    return Py_BuildValue("NI", frames, newest->depth);
-}
-
-static bool answer_begin(struct answer *answer, bool plain)
-{
-    answer->plain = plain;
-    answer->frames = PyDict_New();
-    answer->tracebacks = PyDict_New();
-    return answer->frames && answer->tracebacks;
-}
-
-static void answer_end(struct answer *answer)
-{
-    Py_XDECREF(answer->frames);
-    Py_XDECREF(answer->tracebacks);
-}
-
-/* A copy of all live blocks, taken before any object is made. */
-struct block {
-    uint64_t address;
-    uint64_t size;
-    uint32_t stack;
-    uint32_t domain;
-};
-
-struct blocks {
-    struct block *list; /* malloc'd: not through the hooks */
-    size_t count;
-    size_t capacity;
-};
-
-static void add_block(struct blocks *blocks, struct block block)
-{
-    if (blocks->count == blocks->capacity) {
-        size_t capacity = blocks->capacity ? blocks->capacity * 2 : 1 << 14;
-        struct block *list = realloc(blocks->list, capacity * sizeof(block));
-        if (!list)
-            return;
-        blocks->list = list;
-        blocks->capacity = capacity;
-    }
-    blocks->list[blocks->count++] = block;
-}
-
-static void visit_block(uintptr_t address, uint64_t slot, uint64_t size, void *argument)
-{
-    add_block(argument, (struct block){address, size, tm_slot_stack(slot), 0});
-}
-
-static void copy_blocks(struct blocks *blocks)
-{
-    tm_map_visit(visit_block, blocks);
-    uint64_t count = __atomic_load_n(&tm_runtime.state->foreign.count, __ATOMIC_ACQUIRE);
-    for (uint64_t i = 0; i < count; i++) {
-        const struct tm_foreign *record = tm_table_at(&tm_runtime.state->foreign, i);
-        if (record->stack)
-            add_block(blocks, (struct block){record->address, record->size, record->stack, record->domain});
-    }
-}
-
-static PyObject *trace_of(struct answer *answer, const struct block *block)
-{
-    PyObject *traceback = cached(answer->tracebacks, block->stack, make_traceback, answer);
-    if (!traceback)
-        return NULL;
-    PyObject *trace = Py_BuildValue("IKOO", block->domain, (unsigned long long)block->size,
-                                    PyTuple_GET_ITEM(traceback, 0), PyTuple_GET_ITEM(traceback, 1));
-    Py_DECREF(traceback);
-    return trace;
-}
-
-/* [(domain, size, (frame, ...), total_nframe), ...] */
-static PyObject *py_get_traces(PyObject *module, PyObject *unused)
-{
-    (void)module;
-    (void)unused;
-    if (!tm_runtime.tracing)
-        return PyList_New(0);
-
-    uint32_t busy = 0;
-    struct tm_thread *thread = pause_tracing(&busy);
-    struct answer answer;
-    struct blocks blocks = {0};
-    PyObject *list = NULL;
-
-    if (answer_begin(&answer, false)) {
-        copy_blocks(&blocks);
-        list = PyList_New((Py_ssize_t)blocks.count);
-    }
-    for (size_t i = 0; list && i < blocks.count; i++) {
-        PyObject *trace = trace_of(&answer, &blocks.list[i]);
-        if (trace)
-            PyList_SET_ITEM(list, (Py_ssize_t)i, trace);
-        else
-            Py_CLEAR(list);
-    }
-    free(blocks.list);
-    answer_end(&answer);
-    resume_tracing(thread, busy);
-    return list;
+    return frames ? Py_BuildValue("NI", frames, newest->depth) : NULL;
 }
 
 /* Start of the block that an object lies in: a GC head and managed words come before the object, 32 bytes at most
@@ -295,7 +230,7 @@ static uint32_t stack_of_object(uintptr_t object)
     return 0;
 }
 
-static PyObject *object_traceback(PyObject *object, bool plain)
+static PyObject *object_traceback(PyTypeObject *frame_type, PyObject *object)
 {
     struct tm_foreign foreign;
     uint32_t stack = 0;
@@ -307,12 +242,9 @@ static PyObject *object_traceback(PyObject *object, bool plain)
     }
     if (!stack)
         Py_RETURN_NONE;
-    uint32_t busy = 0;
-    struct tm_thread *thread = pause_tracing(&busy);
-    struct answer answer;
-    PyObject *traceback = answer_begin(&answer, plain) ? make_traceback(&answer, stack) : NULL;
-    answer_end(&answer);
-    resume_tracing(thread, busy);
+    uint32_t busy = pause_tracing();
+    PyObject *traceback = make_traceback(frame_type, stack);
+    resume_tracing(busy);
     return traceback;
 }
 
@@ -320,27 +252,39 @@ static PyObject *object_traceback(PyObject *object, bool plain)
 static PyObject *py_get_object_traceback(PyObject *module, PyObject *object)
 {
     (void)module;
-    return object_traceback(object, true);
+    return object_traceback(NULL, object);
 }
 
 /* ((frame, ...), total_nframe), or None */
 static PyObject *py_object_frames(PyObject *module, PyObject *object)
 {
-    (void)module;
-    return object_traceback(object, false);
+    return object_traceback(((struct python *)PyModule_GetState(module))->frame_type, object);
 }
 
 /* ---- foreign blocks ---------------------------------------------------------------------------------------------------------------- */
 
+/* _track(domain, address, size[, without the GIL]), _untrack(domain, address), _get_traceback(domain, address): as
+ * PyTraceMalloc_Track() and its companions, which report -2 while nothing is traced. */
+static bool is_tracing_or_error(void)
+{
+    if (!tm_runtime.tracing)
+        PyErr_SetString(PyExc_RuntimeError, "tm is not tracing");
+    return tm_runtime.tracing;
+}
+
 static PyObject *py_track(PyObject *module, PyObject *args)
 {
     unsigned int domain;
-    unsigned long long address;
-    unsigned long long size;
+    unsigned long long address, size;
+    int release_gil = 0;
     (void)module;
-    if (!PyArg_ParseTuple(args, "IKK:_track", &domain, &address, &size))
+    if (!PyArg_ParseTuple(args, "IKK|p:_track", &domain, &address, &size, &release_gil) || !is_tracing_or_error())
         return NULL;
-    if (tm_runtime.tracing && !tm_foreign_track(domain, address, size, tm_current_stack()))
+    PyThreadState *thread = release_gil ? PyEval_SaveThread() : NULL;
+    bool tracked = tm_foreign_track(domain, address, size, tm_current_stack());
+    if (thread)
+        PyEval_RestoreThread(thread);
+    if (!tracked)
         tm_lost();
     Py_RETURN_NONE;
 }
@@ -350,41 +294,112 @@ static PyObject *py_untrack(PyObject *module, PyObject *args)
     unsigned int domain;
     unsigned long long address;
     (void)module;
-    if (!PyArg_ParseTuple(args, "IK:_untrack", &domain, &address))
+    if (!PyArg_ParseTuple(args, "IK:_untrack", &domain, &address) || !is_tracing_or_error())
         return NULL;
-    if (tm_runtime.tracing)
-        tm_foreign_untrack(domain, address);
+    tm_foreign_untrack(domain, address);
     Py_RETURN_NONE;
 }
 
+/* (frame, ...), or None */
+static PyObject *py_get_traceback(PyObject *module, PyObject *args)
+{
+    unsigned int domain;
+    unsigned long long address;
+    struct tm_foreign foreign;
+    if (!PyArg_ParseTuple(args, "IK:_get_traceback", &domain, &address))
+        return NULL;
+    if (!tm_runtime.tracing || !tm_foreign_find(domain, address, &foreign) || !foreign.stack)
+        Py_RETURN_NONE;
+    uint32_t busy = pause_tracing();
+    PyObject *both = make_traceback(((struct python *)PyModule_GetState(module))->frame_type, foreign.stack);
+    PyObject *frames = both ? PyTuple_GET_ITEM(both, 0) : NULL;
+    Py_XINCREF(frames);
+    Py_XDECREF(both);
+    resume_tracing(busy);
+    return frames;
+}
+
+/* ---- the module ------------------------------------------------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(start_doc,
+             "start(nframe=1, /)\n--\n\n"
+             "Start tracing allocations of Python's memory allocators.\n\n"
+             "nframe: frames of each traceback to keep, 1 to 65535 (ValueError otherwise).  Does nothing while\n"
+             "tracing already.  MemoryError if the table cannot be made.");
+PyDoc_STRVAR(stop_doc, "stop()\n--\n\nStop tracing and forget all traces.  Does nothing while not tracing.");
+PyDoc_STRVAR(is_tracing_doc, "is_tracing()\n--\n\nTrue between start() and stop().");
+PyDoc_STRVAR(clear_doc, "clear_traces()\n--\n\nForget all traces, and go on tracing.  Does nothing while not tracing.");
+PyDoc_STRVAR(limit_doc, "get_traceback_limit()\n--\n\n"
+                        "Frames of each traceback that are kept: nframe of the last start(); 1 before the first.");
+PyDoc_STRVAR(traced_doc, "get_traced_memory()\n--\n\n"
+                         "(current, peak) size of all traced blocks, in bytes; (0, 0) while not tracing.");
+PyDoc_STRVAR(reset_peak_doc,
+             "reset_peak()\n--\n\n"
+             "Set the peak of get_traced_memory() to the current size.  Does nothing while not tracing.");
+PyDoc_STRVAR(memory_doc,
+             "get_tracemalloc_memory()\n--\n\n"
+             "Memory that tracing itself takes, in bytes: what the kernel has made resident of the table, not\n"
+             "what is mapped for it.  0 before the first start().");
+
 static PyMethodDef methods[] = {
-    {"start", py_start, METH_VARARGS, NULL},
-    {"stop", py_stop, METH_NOARGS, NULL},
-    {"is_tracing", py_is_tracing, METH_NOARGS, NULL},
-    {"clear_traces", py_clear_traces, METH_NOARGS, NULL},
-    {"get_traceback_limit", py_get_traceback_limit, METH_NOARGS, NULL},
-    {"get_traced_memory", py_get_traced_memory, METH_NOARGS, NULL},
-    {"reset_peak", py_reset_peak, METH_NOARGS, NULL},
-    {"_get_traces", py_get_traces, METH_NOARGS, NULL},
+    {"start", py_start, METH_VARARGS, start_doc},
+    {"stop", py_stop, METH_NOARGS, stop_doc},
+    {"is_tracing", py_is_tracing, METH_NOARGS, is_tracing_doc},
+    {"clear_traces", py_clear_traces, METH_NOARGS, clear_doc},
+    {"get_traceback_limit", py_get_traceback_limit, METH_NOARGS, limit_doc},
+    {"get_traced_memory", py_get_traced_memory, METH_NOARGS, traced_doc},
+    {"reset_peak", py_reset_peak, METH_NOARGS, reset_peak_doc},
+    {"get_tracemalloc_memory", py_get_tracemalloc_memory, METH_NOARGS, memory_doc},
+    {"_untraced", py_untraced, METH_VARARGS, NULL},
     {"_get_object_traceback", py_get_object_traceback, METH_O, NULL},
     {"_object_frames", py_object_frames, METH_O, NULL},
     {"_track", py_track, METH_VARARGS, NULL},
     {"_untrack", py_untrack, METH_VARARGS, NULL},
+    {"_get_traceback", py_get_traceback, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static int execute(PyObject *module)
 {
-    if (!frame_type)
-        frame_type = PyStructSequence_NewType(&frame_description);
-    if (!frame_type)
+    struct python *python = PyModule_GetState(module);
+    python->frame_type = PyStructSequence_NewType(&frame_description);
+    if (!python->frame_type)
         return -1;
-    Py_INCREF(frame_type);
-    return PyModule_AddObject(module, "frame", (PyObject *)frame_type);
+    Py_INCREF(python->frame_type);
+    if (PyModule_AddObject(module, "frame", (PyObject *)python->frame_type) < 0)
+        return -1;
+    if (PyModule_AddStringConstant(module, "__version__", TM_VERSION) < 0)
+        return -1;
+    PyObject *capsule = PyCapsule_New((void *)engine_api, "tm._tm._for_engine", NULL);
+    return capsule ? PyModule_AddObject(module, "_for_engine", capsule) : -1;
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct python *python = PyModule_GetState(module);
+    if (python)
+        Py_VISIT(python->frame_type);
+    return 0;
+}
+
+static int clear(PyObject *module)
+{
+    struct python *python = PyModule_GetState(module);
+    if (python)
+        Py_CLEAR(python->frame_type);
+    return 0;
+}
+
+static void release(void *module)
+{
+    clear(module);
 }
 
 static struct PyModuleDef_Slot slots[] = {
     {Py_mod_exec, execute},
+#if PY_VERSION_HEX >= 0x030c0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
 #ifdef Py_GIL_DISABLED
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif
@@ -392,7 +407,9 @@ static struct PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "tm._tm", .m_doc = "The runtime of tm.", .m_methods = methods, .m_slots = slots,
+    PyModuleDef_HEAD_INIT,           .m_name = "tm._tm",   .m_doc = "The runtime of tm.",
+    .m_size = sizeof(struct python), .m_methods = methods, .m_slots = slots,
+    .m_traverse = traverse,          .m_clear = clear,     .m_free = release,
 };
 
 /* CPython 3.8 does not export it by itself. */

@@ -46,15 +46,16 @@ struct binding {
     struct maker traceback;   /* tm.Traceback */
     struct maker statistic;
     struct maker difference;
-    bool has_total; /* tracebacks know total_nframe: CPython 3.9+ */
-    uint32_t (*pause)(void);
+    bool has_total;          /* tracebacks know total_nframe: CPython 3.9+ */
+    uint32_t (*pause)(void); /* these four come from tm._tm */
     void (*resume)(uint32_t);
+    void (*walk)(tm_visit_fn visit, void *context);
+    uint64_t root;
 };
 
 /* Blocks and, in the one that owns the model, the objects that were made for it so far. */
 struct capture {
-    PyObject_HEAD
-    PyObject *module;
+    PyObject_HEAD PyObject *module;
     struct capture *origin; /* owner of the model; NULL: this one */
     struct tm_capture *blocks;
     PyObject **strings;    /* per string */

@@ -12,9 +12,6 @@ struct capture *capture_new(PyObject *module, struct tm_capture *blocks, struct 
         tm_capture_destroy(blocks);
         return NULL;
     }
-#if PY_VERSION_HEX < 0x03080000
-#error "PyObject_New() takes a reference to a heap type from CPython 3.8 on"
-#endif
     Py_INCREF(module);
     Py_XINCREF(origin);
     capture->module = module;
@@ -294,61 +291,12 @@ static PyObject *capture_reduce(PyObject *self, PyObject *unused)
     return list ? Py_BuildValue("O(N)", (PyObject *)&PyList_Type, list) : NULL;
 }
 
-/* A list of plain tuples, for tracemalloc's own Snapshot. */
-static PyObject *capture_plain(PyObject *self, PyObject *unused)
-{
-    struct binding *binding = binding_of(((struct capture *)self)->module);
-    (void)unused;
-    uint32_t token = binding->pause();
-    PyObject *plain_of = PyDict_New(); /* frames, tracebacks -> plain */
-    PyObject *list = plain_of ? PySequence_List(self) : NULL;
-    for (Py_ssize_t i = 0; list && i < PyList_GET_SIZE(list); i++) {
-        PyObject *trace = PyList_GET_ITEM(list, i), *frames = PyTuple_GET_ITEM(trace, 2);
-        PyObject *key = PyLong_FromVoidPtr(frames), *plain = key ? PyDict_GetItemWithError(plain_of, key) : NULL;
-        Py_XINCREF(plain);
-        if (!plain && !PyErr_Occurred()) {
-            plain = PyTuple_New(PyTuple_GET_SIZE(frames));
-            for (Py_ssize_t j = 0; plain && j < PyTuple_GET_SIZE(frames); j++) {
-                PyObject *frame = PyTuple_GET_ITEM(frames, j);
-                PyObject *id = PyLong_FromVoidPtr(frame);
-                PyObject *pair = id ? PyDict_GetItemWithError(plain_of, id) : NULL;
-                Py_XINCREF(pair);
-                if (!pair && !PyErr_Occurred()) {
-                    pair = PyTuple_Pack(2, PyTuple_GET_ITEM(frame, 0), PyTuple_GET_ITEM(frame, 1));
-                    if (pair && PyDict_SetItem(plain_of, id, pair) < 0)
-                        Py_CLEAR(pair);
-                }
-                Py_XDECREF(id);
-                if (pair)
-                    PyTuple_SET_ITEM(plain, j, pair);
-                else
-                    Py_CLEAR(plain);
-            }
-            if (plain && PyDict_SetItem(plain_of, key, plain) < 0)
-                Py_CLEAR(plain);
-        }
-        Py_XDECREF(key);
-        PyObject *made = !plain                          ? NULL
-                         : PyTuple_GET_SIZE(trace) == 4 ? Py_BuildValue("OONO", PyTuple_GET_ITEM(trace, 0),
-                                                                        PyTuple_GET_ITEM(trace, 1), plain,
-                                                                        PyTuple_GET_ITEM(trace, 3))
-                                                        : Py_BuildValue("OON", PyTuple_GET_ITEM(trace, 0),
-                                                                        PyTuple_GET_ITEM(trace, 1), plain);
-        if (!made || PyList_SetItem(list, i, made) < 0)
-            Py_CLEAR(list);
-    }
-    Py_XDECREF(plain_of);
-    binding->resume(token);
-    return list;
-}
-
 static PyMethodDef methods[] = {
     {"statistics", capture_statistics, METH_VARARGS, NULL},
     {"compare", capture_compare, METH_VARARGS, NULL},
     {"filter", capture_filter, METH_O, NULL},
     {"select", capture_select, METH_VARARGS, NULL},
     {"copy", capture_copy, METH_NOARGS, NULL},
-    {"plain", capture_plain, METH_NOARGS, NULL},
     {"__reduce__", capture_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -90,23 +90,27 @@ static PyObject *py_setup(PyObject *module, PyObject *args)
     Py_XDECREF(binding->frame_type);
     binding->frame_type = (PyTypeObject *)frame;
     /* The runtime's own module; whoever imports this one has imported that one before. */
-    void **api = PyCapsule_Import("tm._tm._pause", 0);
+    void *const *api = PyCapsule_Import("tm._tm._for_engine", 0);
     if (!api)
         return NULL;
     binding->pause = (uint32_t(*)(void))api[0];
     binding->resume = (void (*)(uint32_t))api[1];
+    binding->walk = (void (*)(tm_visit_fn, void *))api[2];
+    binding->root = (uintptr_t)api[3];
     Py_RETURN_NONE;
 }
 
-/* capture(root address) -> Capture */
-static PyObject *py_capture(PyObject *module, PyObject *address)
+/* capture() -> Capture of this process */
+static PyObject *py_capture(PyObject *module, PyObject *unused)
 {
     struct binding *binding = binding_of(module);
-    unsigned long long root = PyLong_AsUnsignedLongLong(address);
-    if (PyErr_Occurred())
-        return NULL;
     struct tm_capture *blocks = NULL;
-    struct tm_error *error = tm_capture_self(root, &blocks);
+    (void)unused;
+    if (!binding->walk) {
+        PyErr_SetString(PyExc_RuntimeError, "tm._engine was not set up");
+        return NULL;
+    }
+    struct tm_error *error = tm_capture_self(binding->root, binding->walk, &blocks);
     if (error)
         return raise_error(error);
     uint32_t token = binding->pause();
@@ -117,7 +121,7 @@ static PyObject *py_capture(PyObject *module, PyObject *address)
 
 static PyMethodDef methods[] = {
     {"setup", py_setup, METH_VARARGS, NULL},
-    {"capture", py_capture, METH_O, NULL},
+    {"capture", py_capture, METH_NOARGS, NULL},
     {"group", py_group, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
