@@ -58,8 +58,8 @@ struct tm_chunk *tm_arena_chunk(enum tm_chunk_kind kind, uint32_t index, uint32_
     chunk = tm_file_in_use() ? tm_file_map(bytes) : map_anonymous(bytes);
     if (!chunk)
         return NULL;
-    bool append_only = kind == TM_CHUNK_STRINGS || kind == TM_CHUNK_LOCATIONS || kind == TM_CHUNK_STACKS ||
-                       kind == TM_CHUNK_FOREIGN;
+    bool append_only =
+        kind == TM_CHUNK_STRINGS || kind == TM_CHUNK_LOCATIONS || kind == TM_CHUNK_STACKS || kind == TM_CHUNK_FOREIGN;
     *chunk = (struct tm_chunk){
         .kind = kind,
         .index = index,

@@ -64,8 +64,7 @@ static bool create_table(void)
                 "tm: no table file %s: %s; the table is kept in memory\n"
                 "    an existing file is never overwritten: remove it, or put %%p (the pid) into its name\n",
                 file, strerror(errno));
-    struct tm_chunk *chunk =
-        tm_arena_chunk(TM_CHUNK_STATE, 0, sizeof(struct tm_chunk), sizeof(struct tm_state), 1);
+    struct tm_chunk *chunk = tm_arena_chunk(TM_CHUNK_STATE, 0, sizeof(struct tm_chunk), sizeof(struct tm_state), 1);
     if (!chunk)
         return false;
     struct tm_state *state = tm_chunk_data(chunk);
@@ -73,23 +72,22 @@ static bool create_table(void)
     state->table_bytes = chunk->bytes;
     state->shard_count = TM_SHARDS;
 
-    struct tm_chunk *map = tm_arena_chunk(TM_CHUNK_DIRECTORY, 0, sizeof(struct tm_chunk), sizeof(uint64_t),
-                                          1 << TM_DIRECTORY_BITS);
+    struct tm_chunk *map =
+        tm_arena_chunk(TM_CHUNK_DIRECTORY, 0, sizeof(struct tm_chunk), sizeof(uint64_t), 1 << TM_DIRECTORY_BITS);
     if (!map || !tm_intern_init() || !tm_foreign_init() || !tm_threads_init())
         return false;
     state->map = (uintptr_t)map;
     tm_runtime.map = tm_chunk_data(map);
     for (int shard = 0; shard < TM_SHARDS; shard++)
-        tm_runtime.totals[shard] =
-            tm_chunk_data((struct tm_chunk *)(uintptr_t)state->shards[shard].totals.directory);
+        tm_runtime.totals[shard] = tm_chunk_data((struct tm_chunk *)(uintptr_t)state->shards[shard].totals.directory);
 
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
     tm_root.self = (uintptr_t)&tm_root;
     tm_root.pid = (uint32_t)getpid();
     tm_root.python_version = PY_VERSION_HEX;
     const char *version = Py_GetVersion();
-    strncpy(tm_root.python, version, strcspn(version, " ") < sizeof(tm_root.python) ? strcspn(version, " ")
-                                                                                     : sizeof(tm_root.python) - 1);
+    strncpy(tm_root.python, version,
+            strcspn(version, " ") < sizeof(tm_root.python) ? strcspn(version, " ") : sizeof(tm_root.python) - 1);
     __atomic_store_n(&tm_root.state, (uintptr_t)chunk, __ATOMIC_RELEASE);
     tm_file_publish_root();
     return true;
@@ -134,6 +132,7 @@ bool tm_start(uint32_t frame_limit)
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
     tm_limit_configure();
     tm_hooks_install();
+    tm_foreign_calls_redirect();
     set_tracing(1);
     return true;
 }

@@ -3,7 +3,7 @@
 #include "index.h"
 
 #define FOREIGN_CHUNK_SHIFT 14
-#define MAX_FOREIGN         (UINT64_C(1) << 28)
+#define MAX_FOREIGN (UINT64_C(1) << 28)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tm_index known; /* hash of domain and address -> record + 1 */

@@ -259,8 +259,8 @@ static TM_ALWAYS_INLINE void *hook_calloc(enum domain domain, size_t count, size
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = enter();
     bool tiny = size == 0 || count < at_least_a_granule(1) / size + 1;
-    void *block = tiny ? below->calloc(below->ctx, 1, at_least_a_granule(count * size))
-                       : below->calloc(below->ctx, count, size);
+    void *block =
+        tiny ? below->calloc(below->ctx, 1, at_least_a_granule(count * size)) : below->calloc(below->ctx, count, size);
     if (thread) {
         if (TM_LIKELY(block != NULL))
             record(thread, domain, block, count * size); /* does not overflow: calloc served it */

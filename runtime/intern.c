@@ -18,9 +18,9 @@
 #include "map.h"
 
 #define LOCATION_CHUNK_SHIFT 14
-#define MAX_LOCATIONS        (UINT64_C(1) << 28)
-#define MAX_POSITION         UINT32_MAX
-#define MAX_DEPTH_WALK       1000000
+#define MAX_LOCATIONS (UINT64_C(1) << 28)
+#define MAX_POSITION UINT32_MAX
+#define MAX_DEPTH_WALK 1000000
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tm_index functions; /* file name, function name -> function's number */

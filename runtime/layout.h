@@ -181,8 +181,8 @@ struct tm_state {
     struct tm_table locations;
     struct tm_table strings;
     struct tm_table foreign;
-    uint64_t lost;         /* allocations that could not be recorded (no memory for the table, or an address > 48 bits) */
-    uint64_t started;      /* CLOCK_REALTIME of the last start(), nanoseconds */
+    uint64_t lost;    /* allocations that could not be recorded (no memory for the table, or an address > 48 bits) */
+    uint64_t started; /* CLOCK_REALTIME of the last start(), nanoseconds */
     uint64_t table_bytes;  /* mapped for the table in all; what of it is resident only the kernel knows */
     uint32_t leaf_count;   /* leaves of the map */
     uint32_t shard_count;  /* how many of shards[] are in use */
@@ -194,19 +194,19 @@ struct tm_state {
 /* The way in.  In the writable data of the runtime's shared object, aligned to TM_ROOT_ALIGN.  Accept it only if the
  * magic matches and `self` is the address at which it was found: copies lie about in heaps and file buffers. */
 struct tm_root {
-    uint8_t magic[16];        /* TM_ROOT_MAGIC */
-    uint32_t byte_order;      /* TM_BYTE_ORDER */
-    uint32_t layout_version;  /* TM_LAYOUT_VERSION */
-    uint64_t self;            /* address of this record */
-    uint64_t state;           /* address of the TM_CHUNK_STATE chunk; 0: tracing was never started */
-    uint32_t root_size;       /* sizeof of what the writer knew: */
+    uint8_t magic[16];       /* TM_ROOT_MAGIC */
+    uint32_t byte_order;     /* TM_BYTE_ORDER */
+    uint32_t layout_version; /* TM_LAYOUT_VERSION */
+    uint64_t self;           /* address of this record */
+    uint64_t state;          /* address of the TM_CHUNK_STATE chunk; 0: tracing was never started */
+    uint32_t root_size;      /* sizeof of what the writer knew: */
     uint32_t state_size;
     uint32_t chunk_size;
     uint32_t table_size;
     uint32_t shard_size;
-    uint32_t pid;             /* kept right over fork() */
-    uint32_t python_version;  /* PY_VERSION_HEX of the interpreter that runs */
-    uint8_t granule_bits;     /* geometry of the map, as the constants above */
+    uint32_t pid;            /* kept right over fork() */
+    uint32_t python_version; /* PY_VERSION_HEX of the interpreter that runs */
+    uint8_t granule_bits;    /* geometry of the map, as the constants above */
     uint8_t leaf_slot_bits;
     uint8_t directory_bits;
     uint8_t reserved1;

@@ -92,9 +92,9 @@ void tm_limit_crossed(uint64_t live)
         crossings++;
         if (action == ABORT)
             die_with_core();
-        bool fine = action == CORE ? leave_core()
-                                   : tm_file_expand(dump_pattern, crossings, path, sizeof(path)) &&
-                                         tm_file_write_image(path);
+        bool fine = action == CORE
+                        ? leave_core()
+                        : tm_file_expand(dump_pattern, crossings, path, sizeof(path)) && tm_file_write_image(path);
         dprintf(STDERR_FILENO, "tm: %llu traced bytes have reached the limit: %s%s%s\n", (unsigned long long)live, path,
                 fine ? "" : " failed: ", fine ? "" : strerror(errno));
         errno = saved_errno;

@@ -68,7 +68,7 @@ struct visitor {
 };
 
 #define SLOTS_PER_PAGE (TM_PAGE / sizeof(uint64_t))
-#define LEAF_PAGES     ((1u << TM_LEAF_SLOT_BITS) / SLOTS_PER_PAGE)
+#define LEAF_PAGES ((1u << TM_LEAF_SLOT_BITS) / SLOTS_PER_PAGE)
 
 static void visit_leaf(struct tm_chunk *leaf, void *argument)
 {

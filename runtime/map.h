@@ -9,7 +9,7 @@
 #include "runtime.h"
 
 #define TM_MAP_INDEX(address, level)                                                                                   \
-    (((address) >> (TM_LEAF_ADDRESS_BITS + (level) * TM_DIRECTORY_BITS)) & ((UINT64_C(1) << TM_DIRECTORY_BITS) - 1))
+    (((address) >> (TM_LEAF_ADDRESS_BITS + (level)*TM_DIRECTORY_BITS)) & ((UINT64_C(1) << TM_DIRECTORY_BITS) - 1))
 
 /* map.c: makes what is missing on the way; NULL when there is no memory or the address has more than 48 bits. */
 uint64_t *tm_map_make_slot(uintptr_t address);

@@ -64,8 +64,8 @@ __attribute__((constructor)) static void load_runtime(void)
         char advice[PATH_MAX + 256];
         ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
         program[length > 0 ? length : 7] = '\0';
-        snprintf(advice, sizeof(advice), "CPython %.6s (%s)\n    not traced; build it with: make PYTHONS=%s", get_version(),
-                 tag, program);
+        snprintf(advice, sizeof(advice), "CPython %.6s (%s)\n    not traced; build it with: make PYTHONS=%s",
+                 get_version(), tag, program);
         complain("no runtime has been built for ", advice);
         return;
     }

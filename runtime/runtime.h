@@ -24,11 +24,11 @@
 
 #define TM_VERSION "0.1.0"
 
-#define TM_LIKELY(x)     __builtin_expect(!!(x), 1)
-#define TM_UNLIKELY(x)   __builtin_expect(!!(x), 0)
+#define TM_LIKELY(x) __builtin_expect(!!(x), 1)
+#define TM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define TM_ALWAYS_INLINE inline __attribute__((always_inline))
-#define TM_NOINLINE      __attribute__((noinline))
-#define TM_EXPORT        __attribute__((visibility("default")))
+#define TM_NOINLINE __attribute__((noinline))
+#define TM_EXPORT __attribute__((visibility("default")))
 
 /* Shards of the live totals.  Whoever holds the main interpreter's GIL adds to the first without atomics; everybody else
  * (the raw domain, other GILs, foreign blocks) adds atomically to one of the others. */
@@ -75,11 +75,11 @@ struct tm_thread {
     uint32_t valid; /* entries TM_CACHE_BOTTOM..valid derive from one another */
     uint32_t shard; /* for totals without the main GIL */
     uint32_t capacity;
-    bool trusts_tstate_offset; /* see tstate.h */
+    bool trusts_tstate_offset;     /* see tstate.h */
     struct tm_cached_link *link;   /* [capacity] */
     struct tm_cached_stack *entry; /* [capacity] */
     void **pending;                /* [capacity] scratch of the resolver */
-    struct tm_thread *next; /* all threads ever, for quiescing */
+    struct tm_thread *next;        /* all threads ever, for quiescing */
     struct tm_thread *next_free;
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
     struct tm_edge edges[TM_EDGES];
@@ -103,9 +103,9 @@ static TM_ALWAYS_INLINE struct tm_thread *tm_thread_get(void)
 struct tm_runtime {
     uint32_t tracing;
     uint32_t frame_limit;
-    uint32_t epoch;       /* goes up when a code object that stacks refer to dies, and at start() and clear() */
-    uint32_t many_gils;   /* an interpreter other than the main one has been seen at work */
-    uint64_t *map;        /* first directory of the address map: data, not chunk */
+    uint32_t epoch;     /* goes up when a code object that stacks refer to dies, and at start() and clear() */
+    uint32_t many_gils; /* an interpreter other than the main one has been seen at work */
+    uint64_t *map;      /* first directory of the address map: data, not chunk */
     struct tm_state *state;
     uint64_t *totals[TM_SHARDS]; /* directories: data */
     uint64_t limit;              /* live bytes at which tm_limit_crossed() is called */
@@ -169,7 +169,7 @@ static inline void *tm_chunk_data(struct tm_chunk *chunk)
 /* ---- table.c ------------------------------------------------------------------------------------------------------------ */
 
 #define TM_STACK_CHUNK_SHIFT 14
-#define TM_MAX_STACKS        (UINT32_C(1) << 28)
+#define TM_MAX_STACKS (UINT32_C(1) << 28)
 
 bool tm_table_init(struct tm_table *table, enum tm_chunk_kind kind, uint32_t element_size, uint32_t chunk_shift,
                    uint64_t max_elements);
@@ -207,6 +207,9 @@ void tm_foreign_clear(void);
 void tm_foreign_lock(void);
 void tm_foreign_unlock(void);
 void tm_foreign_after_fork_child(void);
+
+/* foreign_calls.c: extension modules loaded since the last call get us in place of PyTraceMalloc_Track. */
+void tm_foreign_calls_redirect(void);
 
 /* ---- hooks.c ------------------------------------------------------------------------------------------------------------ */
 

@@ -4,7 +4,7 @@
 #include "stack_cache.h"
 
 /* Frames beyond the limit that the cache takes in when it is filled, so that returns do not soon reach its bottom. */
-#define SLACK            64
+#define SLACK 64
 #define MINIMUM_CAPACITY 256
 
 static uint32_t hint_of(const void *frame)
@@ -36,8 +36,10 @@ static TM_NOINLINE uint32_t derive(struct tm_thread *thread, uint32_t parent, Py
     uintptr_t instruction = tm_frame_instruction(frame);
     bool lasting = true;
     uint32_t stack = tm_intern_find(parent, code, instruction);
-    if (!stack)
+    if (!stack) {
         stack = tm_intern_stack(parent, code, instruction, frame, &lasting);
+        tm_foreign_calls_redirect();
+    }
     if (stack && lasting)
         *tm_edge_of(thread, parent, instruction) =
             (struct tm_edge){.instruction = instruction, .parent = parent, .stack = stack};

@@ -24,7 +24,7 @@
 #include "runtime.h"
 
 #define TM_CACHE_BOTTOM 2
-#define TM_STALE_FRAME  ((void *)1)
+#define TM_STALE_FRAME ((void *)1)
 
 /* stack_cache.c: the stack of a thread whose newest frame is given, for a frame_limit above 1.  TM_STACK_NONE: no memory. */
 uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest);

@@ -5,7 +5,7 @@
 #include "intern.h"
 
 #define STRING_CHUNK_SHIFT 17 /* 1 MiB of units */
-#define MAX_STRING_UNITS   (UINT64_C(1) << 31)
+#define MAX_STRING_UNITS (UINT64_C(1) << 31)
 
 static struct tm_index known; /* hash of the content -> string */
 

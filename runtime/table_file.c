@@ -86,8 +86,7 @@ static void *map_at_end(int file, void *address, size_t bytes)
 {
     if (posix_fallocate(file, file_end, (off_t)bytes))
         return NULL;
-    void *memory =
-        mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (address ? MAP_FIXED : 0), file, file_end);
+    void *memory = mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (address ? MAP_FIXED : 0), file, file_end);
     if (memory == MAP_FAILED)
         return NULL;
     file_end += (off_t)bytes;

@@ -64,8 +64,7 @@ PyThreadState *tm_tstate_learn(struct tm_thread *thread)
     if (!tstate)
         return NULL; /* nothing to compare with */
     if (!searched && !__atomic_exchange_n(&searched, true, __ATOMIC_RELAXED)) {
-        struct search search = {
-            .code = (uintptr_t)PyThreadState_Get, .pointer = thread_pointer(), .tstate = tstate};
+        struct search search = {.code = (uintptr_t)PyThreadState_Get, .pointer = thread_pointer(), .tstate = tstate};
         dl_iterate_phdr(search_module, &search);
         if (search.matches == 1)
             __atomic_store_n(&tm_tstate_offset, (intptr_t)(search.found - search.pointer), __ATOMIC_RELEASE);

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PyTraceMalloc_Track and PyTraceMalloc_Untrack are how NumPy and others tell of memory that no allocator hook sees; they
+ * lead to CPython's own tracemalloc, not to us.  So the calls are turned here, in the global offset table of each
+ * extension module that makes them: one store of a pointer.  CPython's own function is still called.
+ *
+ * Modules are loaded at any time.  dl_iterate_phdr(3) counts the loads, and the slow path looks at the counter whenever a
+ * line of code is seen for the first time: a module that was just imported has just run new code.
+ */
+#define _GNU_SOURCE 1
+#include <link.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "frames.h"
+#include "runtime.h"
+
+#if defined(__x86_64__)
+#define JUMP_SLOT R_X86_64_JUMP_SLOT
+#define GLOBAL_DATA R_X86_64_GLOB_DAT
+#elif defined(__aarch64__)
+#define JUMP_SLOT R_AARCH64_JUMP_SLOT
+#define GLOBAL_DATA R_AARCH64_GLOB_DAT
+#endif
+
+static int track(unsigned int domain, uintptr_t address, size_t size)
+{
+    int result = PyTraceMalloc_Track(domain, address, size);
+    if (!tm_runtime.tracing)
+        return result;
+    uint32_t stack = tm_current_stack();
+    if (stack && tm_foreign_track(domain, address, size, stack))
+        return 0;
+    tm_lost();
+    return result;
+}
+
+static int untrack(unsigned int domain, uintptr_t address)
+{
+    int result = PyTraceMalloc_Untrack(domain, address);
+    if (!tm_runtime.tracing)
+        return result;
+    tm_foreign_untrack(domain, address);
+    return 0;
+}
+
+struct module {
+    uintptr_t base;
+    const char *strings;
+    const ElfW(Sym) * symbols;
+    const ElfW(Rela) * relocations[2];
+    size_t counts[2];
+    uintptr_t relro_start;
+    uintptr_t relro_end;
+};
+
+/* Dynamic entries hold addresses that the linker has relocated (glibc), or not (vDSO and others). */
+static uintptr_t absolute(uintptr_t base, uintptr_t value)
+{
+    return value < base ? base + value : value;
+}
+
+static bool describe(const struct dl_phdr_info *info, struct module *module)
+{
+    const ElfW(Dyn) *dynamic = NULL;
+    *module = (struct module){.base = info->dlpi_addr};
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_DYNAMIC)
+            dynamic = (const ElfW(Dyn) *)(info->dlpi_addr + segment->p_vaddr);
+        if (segment->p_type == PT_GNU_RELRO) {
+            module->relro_start = (info->dlpi_addr + segment->p_vaddr) & ~(uintptr_t)(TM_PAGE - 1);
+            module->relro_end = tm_round_to_page(info->dlpi_addr + segment->p_vaddr + segment->p_memsz);
+        }
+    }
+    for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+        uintptr_t address = absolute(info->dlpi_addr, dynamic->d_un.d_ptr);
+        switch (dynamic->d_tag) {
+        case DT_STRTAB:
+            module->strings = (const char *)address;
+            break;
+        case DT_SYMTAB:
+            module->symbols = (const ElfW(Sym) *)address;
+            break;
+        case DT_JMPREL:
+            module->relocations[0] = (const ElfW(Rela) *)address;
+            break;
+        case DT_PLTRELSZ:
+            module->counts[0] = dynamic->d_un.d_val / sizeof(ElfW(Rela));
+            break;
+        case DT_RELA:
+            module->relocations[1] = (const ElfW(Rela) *)address;
+            break;
+        case DT_RELASZ:
+            module->counts[1] = dynamic->d_un.d_val / sizeof(ElfW(Rela));
+            break;
+        case DT_PLTREL:
+            if (dynamic->d_un.d_val != DT_RELA)
+                return false;
+            break;
+        default:
+            break;
+        }
+    }
+    return module->strings && module->symbols;
+}
+
+static void redirect(const struct module *module, uintptr_t entry, void *target)
+{
+    bool read_only = entry >= module->relro_start && entry < module->relro_end;
+    void *page = (void *)(entry & ~(uintptr_t)(TM_PAGE - 1));
+    if (read_only && mprotect(page, TM_PAGE, PROT_READ | PROT_WRITE))
+        return;
+    __atomic_store_n((void **)entry, target, __ATOMIC_RELEASE);
+    if (read_only)
+        mprotect(page, TM_PAGE, PROT_READ);
+}
+
+static void redirect_module(const struct module *module)
+{
+    for (int table = 0; table < 2; table++) {
+        for (size_t i = 0; module->relocations[table] && i < module->counts[table]; i++) {
+            const ElfW(Rela) *relocation = &module->relocations[table][i];
+            unsigned type = (unsigned)ELF64_R_TYPE(relocation->r_info);
+            if (type != JUMP_SLOT && type != GLOBAL_DATA)
+                continue;
+            const char *name = module->strings + module->symbols[ELF64_R_SYM(relocation->r_info)].st_name;
+            if (strncmp(name, "PyTraceMalloc_", 14) != 0)
+                continue;
+            uintptr_t entry = module->base + relocation->r_offset;
+            if (!strcmp(name + 14, "Track"))
+                redirect(module, entry, (void *)track);
+            else if (!strcmp(name + 14, "Untrack"))
+                redirect(module, entry, (void *)untrack);
+        }
+    }
+}
+
+static int count_loads(struct dl_phdr_info *info, size_t size, void *loads)
+{
+    (void)size;
+    *(unsigned long long *)loads = info->dlpi_adds;
+    return 1;
+}
+
+static int visit_module(struct dl_phdr_info *info, size_t size, void *first)
+{
+    struct module module;
+    bool program = *(bool *)first;
+    (void)size;
+    *(bool *)first = false;
+    /* Not the program itself: its own calls are CPython's. Not us either. */
+    bool ours = false;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && (uintptr_t)track - start < info->dlpi_phdr[i].p_memsz)
+            ours = true;
+    }
+    if (!program && !ours && describe(info, &module))
+        redirect_module(&module);
+    return 0;
+}
+
+void tm_foreign_calls_redirect(void)
+{
+    static unsigned long long seen;
+    static uint32_t under_way;
+    unsigned long long loads = 0;
+    dl_iterate_phdr(count_loads, &loads);
+    if (loads == __atomic_load_n(&seen, __ATOMIC_RELAXED) || __atomic_exchange_n(&under_way, 1, __ATOMIC_ACQUIRE))
+        return;
+    bool first = true;
+    dl_iterate_phdr(visit_module, &first);
+    __atomic_store_n(&seen, loads, __ATOMIC_RELAXED);
+    __atomic_store_n(&under_way, 0, __ATOMIC_RELEASE);
+}
