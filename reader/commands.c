@@ -18,6 +18,14 @@ static const struct tm_option by_option = {"by",
                                            FIELD(group),
                                            tm_group_names,
                                            "Group by lineno (the default), filename, function or traceback"};
+static const struct tm_option tracer_option = {
+    "tracer",
+    0,
+    "TRACER",
+    TM_KIND_CHOICE,
+    FIELD(tracer),
+    tm_tracer_names,
+    "Whose table to read: tm, stdlib (the standard library's tracemalloc), or any (the default: tm's if it is there)"};
 static const struct tm_option all_option = {
     "all", 'a', NULL, TM_KIND_FLAG, FIELD(all), NULL, "Show all groups, not only N"};
 static const struct tm_option cumulative_option = {
@@ -45,7 +53,7 @@ const struct tm_verb tm_verbs[] = {
                 "Example: tm top 20 --by traceback",
         .run = tm_run_top,
         .arguments = {{"N", TM_KIND_NUMBER, true, FIELD(limit)}},
-        .options = {&by_option, &cumulative_option, &all_option, &no_source_option, &json_option},
+        .options = {&by_option, &cumulative_option, &all_option, &no_source_option, &tracer_option, &json_option},
     },
     {
         .name = "traceback",
@@ -54,27 +62,27 @@ const struct tm_verb tm_verbs[] = {
                 "Example: tm traceback 0x7f0123456780",
         .run = tm_run_traceback,
         .arguments = {{"ADDR", TM_KIND_ADDRESS, false, FIELD(address)}},
-        .options = {&no_source_option, &json_option},
+        .options = {&no_source_option, &tracer_option, &json_option},
     },
     {
         .name = "blocks",
         .summary = "Show the biggest single blocks",
         .help = "Example: tm blocks --limit 20 --min-size 1M",
         .run = tm_run_blocks,
-        .options = {&limit_option, &min_size_option, &no_source_option, &json_option},
+        .options = {&limit_option, &min_size_option, &no_source_option, &tracer_option, &json_option},
     },
     {
         .name = "info",
         .summary = "Show who was traced, since when, and how much there is",
         .run = tm_run_info,
-        .options = {&json_option},
+        .options = {&tracer_option, &json_option},
     },
     {
         .name = "check",
         .summary = "Compare the running totals with a scan of all blocks",
         .help = "Reads every part of the table and says what is missing or wrong, and where.",
         .run = tm_run_check,
-        .options = {&json_option},
+        .options = {&tracer_option, &json_option},
     },
     {
         .name = "run",
@@ -223,7 +231,7 @@ static struct tm_error *open_model(struct tm_request *request)
     struct tm_error *error = tm_face_has_target(request->face)
                                  ? tm_target_open_face(request->face, &request->target)
                                  : tm_target_open_source(request->face, request->source, &request->target);
-    return error ? error : tm_model_open(request->target, &request->model);
+    return error ? error : tm_model_open_tracer(request->target, request->tracer, &request->model);
 }
 
 static struct tm_error *carry_out(struct tm_request *request, int argc, char **argv)

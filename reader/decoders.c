@@ -5,9 +5,9 @@
 
 #include "model.h"
 
-#pragma weak tm_stdlib_decoder
+const char *const tm_tracer_names[] = {"any", "tm", "stdlib", NULL};
 
-static struct tm_error *no_table(const struct tm_target *target)
+static struct tm_error *no_table(const struct tm_target *target, enum tm_tracer tracer)
 {
     struct tm_error *error = tm_error(
         TM_ERROR_NO_TABLE, "no trace of allocations in %s%s%s%s%s", target->truncated ? "what is left of " : "",
@@ -15,17 +15,22 @@ static struct tm_error *no_table(const struct tm_target *target)
     if (target->truncated)
         return tm_error_try(tm_error_because(error, "the file is truncated, or the program did not run under tm"),
                             "ulimit -c unlimited, and df for a full disk");
-    error = tm_error_because(error, "the program did not run under tm or tracemalloc");
+    error = tm_error_because(error, "the program did not run under %s",
+                             tracer == TM_TRACER_TM       ? "tm"
+                             : tracer == TM_TRACER_STDLIB ? "tracemalloc"
+                                                          : "tm or tracemalloc");
     return tm_error_try(error, "tm run -- python3 app.py");
 }
 
-struct tm_error *tm_model_open(struct tm_target *target, struct tm_model **ret)
+struct tm_error *tm_model_open_tracer(struct tm_target *target, enum tm_tracer tracer, struct tm_model **ret)
 {
     const struct tm_decoder *const decoders[] = {&tm_layout_decoder, &tm_stdlib_decoder};
     struct tm_error *first = NULL;
     for (size_t i = 0; i < sizeof(decoders) / sizeof(decoders[0]); i++) {
         struct tm_model *model = NULL;
-        struct tm_error *error = decoders[i] ? decoders[i]->open(target, &model) : NULL;
+        if (tracer != TM_TRACER_ANY && tracer != i + TM_TRACER_TM)
+            continue;
+        struct tm_error *error = decoders[i]->open(target, &model);
         if (model) {
             tm_error_destroy(first);
             *ret = model;
@@ -40,5 +45,10 @@ struct tm_error *tm_model_open(struct tm_target *target, struct tm_model **ret)
         if (hopeless)
             break;
     }
-    return first ? first : no_table(target);
+    return first ? first : no_table(target, tracer);
+}
+
+struct tm_error *tm_model_open(struct tm_target *target, struct tm_model **ret)
+{
+    return tm_model_open_tracer(target, TM_TRACER_ANY, ret);
 }

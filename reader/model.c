@@ -43,6 +43,7 @@ void tm_model_destroy(struct tm_model *model)
     for (size_t i = 0; i < model->incomplete_count && i < MAX_NOTES; i++)
         free(model->incomplete[i]);
     free(model->incomplete);
+    free(model->proof);
     free(model->locations);
     free(model->stacks);
     free(model->totals);

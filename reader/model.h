@@ -119,6 +119,8 @@ struct tm_model {
     uint32_t stack_count;
     uint32_t stack_room;
 
+    /* What shows that nothing is missing, if the table itself does not: a sentence; or NULL */
+    char *proof;
     /* Why the answer is only a lower bound; empty if it is complete */
     char **incomplete;
     size_t incomplete_count;
@@ -132,7 +134,16 @@ struct tm_decoder {
 extern const struct tm_decoder tm_layout_decoder; /* runtime/layout.h */
 extern const struct tm_decoder tm_stdlib_decoder; /* the standard library's tracemalloc */
 
-/* Asks all decoders (decoders.c). */
+/* Whose table is wanted: both may be there. */
+enum tm_tracer {
+    TM_TRACER_ANY, /* tm's own, otherwise the standard library's */
+    TM_TRACER_TM,
+    TM_TRACER_STDLIB,
+};
+extern const char *const tm_tracer_names[];
+
+/* Asks all decoders (decoders.c), or one. */
+struct tm_error *tm_model_open_tracer(struct tm_target *target, enum tm_tracer tracer, struct tm_model **ret);
 struct tm_error *tm_model_open(struct tm_target *target, struct tm_model **ret);
 
 /* For decoders.  create() leaves one string (""), one location and one stack, each number 0. */

@@ -28,7 +28,8 @@ struct tm_request {
     uint64_t limit;
     uint64_t min_size;
     uint64_t frames;
-    uint32_t group; /* enum tm_group */
+    uint32_t group;  /* enum tm_group */
+    uint32_t tracer; /* enum tm_tracer */
     bool json;
     bool all;
     bool cumulative;

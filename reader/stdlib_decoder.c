@@ -12,6 +12,7 @@
  * Proof: every entry that the tables count was found, and the sizes add up to traced_memory, which tracemalloc keeps
  * beside them.  Where that does not hold, the model says so and its numbers are a lower bound.
  */
+#define _GNU_SOURCE /* asprintf */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +110,12 @@ static void prove(struct tm_model *model, const struct tm_stdlib_walked *walked,
     else if (stdlib->traced_memory != sum)
         tm_model_incomplete(model, "sizes add up to %" PRIu64 " bytes where tracemalloc counts %" PRIu64 ": %s", sum,
                             stdlib->traced_memory, why);
+    else if (walked->walked == stdlib->expected &&
+             asprintf(&model->proof,
+                      "all %" PRIu64 " traces that the tables count are there, and their sizes add up to "
+                      "traced_memory, %" PRIu64 " bytes",
+                      stdlib->expected, sum) < 0)
+        model->proof = NULL;
     if (stacks->damaged_tracebacks)
         tm_model_incomplete(model, "%" PRIu64 " tracebacks cannot be read%s%s", stacks->damaged_tracebacks,
                             stacks->fault.outcome ? ": the first " : "",

@@ -56,6 +56,8 @@ static void print_text(struct tm_request *request)
     tm_text_print(text, "%" PRIu32 " stacks, %" PRIu32 " locations\n", model->stack_count - 1,
                   model->location_count - 1);
     tm_text_print(text, "lost:     %" PRIu64 " allocations\n", model->lost);
+    if (model->proof)
+        tm_text_print(text, "proof:    %s\n", model->proof);
 }
 
 static struct tm_error *print_json(struct tm_request *request)
@@ -82,6 +84,8 @@ static struct tm_error *print_json(struct tm_request *request)
     tm_json_put(table, "stacks", json_object_new_int64(model->stack_count - 1));
     tm_json_put(table, "locations", json_object_new_int64(model->location_count - 1));
     tm_json_put(answer, "table", table);
+    if (model->proof)
+        tm_json_put(answer, "proof", json_object_new_string(model->proof));
     tm_json_put_incomplete(answer, model);
     return tm_json_write(answer, request->output);
 }
