@@ -43,6 +43,9 @@ _CLASSES = (
     "Traceback",
 )
 
+# What the import system asks for before it is there.
+_SUBMODULES = ("_classes", "_engine", "_start", "_tm")
+
 __all__ = [
     "clear_traces",
     "get_object_traceback",
@@ -73,11 +76,14 @@ def _load():
 
 
 def __getattr__(name):
-    """The classes, which are loaded now."""
-    if name not in _CLASSES and name != "_Traces":
-        raise AttributeError("module 'tm' has no attribute %r" % name)
-    value = globals()[name] = getattr(_load(), name)
-    return value
+    """The classes, which are loaded now; and whatever else tracemalloc has in this version of Python."""
+    if name not in _SUBMODULES and not name.startswith("__"):
+        classes = _load()
+        for source in (classes, classes._stdlib):
+            if hasattr(source, name):
+                value = globals()[name] = getattr(source, name)
+                return value
+    raise AttributeError("module 'tm' has no attribute %r" % name)
 
 
 def __dir__():
