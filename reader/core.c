@@ -7,128 +7,44 @@
  * core reader fetches single words, and dwfl_core_file_report() takes seconds when there are many segments.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/procfs.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "target.h"
+#include "image.h"
 
 /* Linux's core notes, also where <elf.h> is older */
 #define NOTE_FILE 0x46494c45
 
-struct core {
-    struct tm_target target;
-    uint8_t *image;
-    uint64_t size;
-    size_t region_room;
-};
-
-static const void *core_view(struct tm_target *target, uint64_t address, uint64_t size)
-{
-    struct core *core = (struct core *)target;
-    const struct tm_region *region = tm_target_region(target, address);
-    if (!region)
-        return NULL;
-    uint64_t offset = address - region->start;
-    if (offset >= region->saved || region->saved - offset < size)
-        return NULL;
-    return core->image + region->offset + offset;
-}
-
-static struct tm_fault core_read(struct tm_target *target, uint64_t address, void *buffer, uint64_t size)
-{
-    struct core *core = (struct core *)target;
-    uint64_t done = 0;
-    while (done < size) {
-        uint64_t at = address + done;
-        const struct tm_region *region = at < address ? NULL : tm_target_region(target, at);
-        if (!region)
-            return (struct tm_fault){TM_READ_UNMAPPED, at};
-        uint64_t offset = at - region->start;
-        if (offset >= region->saved)
-            return (struct tm_fault){region->missing, at};
-        uint64_t piece = region->saved - offset;
-        if (piece > size - done)
-            piece = size - done;
-        memcpy((uint8_t *)buffer + done, core->image + region->offset + offset, piece);
-        done += piece;
-    }
-    return (struct tm_fault){TM_READ_OK, address + size};
-}
-
-static void core_destroy(struct tm_target *target)
-{
-    struct core *core = (struct core *)target;
-    if (core->image)
-        munmap(core->image, core->size);
-    free(core);
-}
-
-static const struct tm_target_ops core_ops = {
-    .read = core_read,
-    .view = core_view,
-    .destroy = core_destroy,
-};
-
 /* ---- what kind of file is it ---------------------------------------------------------------------------------------- */
-
-static struct tm_error *not_a_core(const char *path, const char *because)
-{
-    struct tm_error *error = tm_error(TM_ERROR_NOT_A_CORE, "%s is not a core file", path);
-    error = tm_error_because(error, "%s", because);
-    return tm_error_try(error, "gcore PID, or ulimit -c unlimited before the program starts, to get one");
-}
 
 static struct tm_error *check_magic(const char *path, const uint8_t *image, uint64_t size)
 {
-    static const struct {
-        const char *magic;
-        size_t length;
-        const char *name;
-        const char *command;
-    } compressed[] = {
-        {"\x28\xb5\x2f\xfd", 4, "zstd", "zstd -d"},
-        {"\x04\x22\x4d\x18", 4, "lz4", "lz4 -d"},
-        {"\xfd\x37zXZ", 5, "xz", "xz -dk"},
-        {"\x1f\x8b", 2, "gzip", "gzip -dk"},
-    };
-    for (size_t i = 0; i < sizeof(compressed) / sizeof(compressed[0]); i++) {
-        if (size >= compressed[i].length && !memcmp(image, compressed[i].magic, compressed[i].length)) {
-            struct tm_error *error = tm_error(TM_ERROR_NOT_A_CORE, "%s is compressed", path);
-            error = tm_error_because(error, "it begins as a %s file", compressed[i].name);
-            return tm_error_try(error, "%s %s", compressed[i].command, path);
-        }
-    }
     if (size < SELFMAG || memcmp(image, ELFMAG, SELFMAG) != 0)
-        return not_a_core(path, "it does not begin as an ELF file");
+        return tm_image_refuse(path, "it does not begin as an ELF file");
     if (size < sizeof(Elf64_Ehdr))
-        return not_a_core(path, "it ends within its ELF header");
+        return tm_image_refuse(path, "it ends within its ELF header");
     if (image[EI_CLASS] != ELFCLASS64)
-        return not_a_core(path, "it comes from a 32-bit program, and only 64-bit ones can be traced");
+        return tm_image_refuse(path, "it comes from a 32-bit program, and only 64-bit ones can be traced");
     const uint16_t one = 1;
     if (image[EI_DATA] != (*(const uint8_t *)&one ? ELFDATA2LSB : ELFDATA2MSB))
-        return not_a_core(path, "it comes from a machine of the other byte order");
+        return tm_image_refuse(path, "it comes from a machine of the other byte order");
     Elf64_Ehdr header;
     memcpy(&header, image, sizeof(header));
     if (header.e_type != ET_CORE)
-        return not_a_core(path, header.e_type == ET_EXEC || header.e_type == ET_DYN ? "it is a program or a library"
+        return tm_image_refuse(path, header.e_type == ET_EXEC || header.e_type == ET_DYN ? "it is a program or a library"
                                                                                     : "its ELF header says so");
     if (header.e_phentsize != sizeof(Elf64_Phdr))
-        return not_a_core(path, "its ELF header is damaged");
+        return tm_image_refuse(path, "its ELF header is damaged");
     return NULL;
 }
 
 /* ---- segments --------------------------------------------------------------------------------------------------------- */
 
-static bool program_header(const struct core *core, const Elf64_Ehdr *header, uint64_t index, Elf64_Phdr *ret)
+static bool program_header(const struct tm_image *core, const Elf64_Ehdr *header, uint64_t index, Elf64_Phdr *ret)
 {
     uint64_t offset = header->e_phoff + index * sizeof(*ret);
     if (offset < header->e_phoff || offset > core->size || core->size - offset < sizeof(*ret))
@@ -139,7 +55,7 @@ static bool program_header(const struct core *core, const Elf64_Ehdr *header, ui
 
 /* More than 65,534 segments: the number stands in section header 0 (PN_XNUM, elf(5)), which the kernel writes at the
  * end of the file, where a truncated one lacks it.  But the headers end where the first segment's bytes begin. */
-static uint64_t segment_count(const struct core *core, const Elf64_Ehdr *header)
+static uint64_t segment_count(const struct tm_image *core, const Elf64_Ehdr *header)
 {
     if (header->e_phnum != PN_XNUM)
         return header->e_phnum;
@@ -154,7 +70,7 @@ static uint64_t segment_count(const struct core *core, const Elf64_Ehdr *header)
     return (first.p_offset - header->e_phoff) / sizeof(first);
 }
 
-static struct tm_error *add_segment(struct core *core, const Elf64_Phdr *segment)
+static struct tm_error *add_segment(struct tm_image *core, const Elf64_Phdr *segment)
 {
     struct tm_region region = {
         .start = segment->p_vaddr,
@@ -177,7 +93,7 @@ static struct tm_error *add_segment(struct core *core, const Elf64_Phdr *segment
 /* ---- notes ------------------------------------------------------------------------------------------------------------ */
 
 /* NT_FILE: count, page size, count * {start, end, offset}, count paths (fs/binfmt_elf.c, fill_files_note). */
-static void name_regions(struct core *core, const uint8_t *note, uint64_t size)
+static void name_regions(struct tm_image *core, const uint8_t *note, uint64_t size)
 {
     uint64_t head[2];
     if (size < sizeof(head))
@@ -206,7 +122,7 @@ static void name_regions(struct core *core, const uint8_t *note, uint64_t size)
     }
 }
 
-static void read_status(struct core *core, const uint8_t *note, uint64_t size)
+static void read_status(struct tm_image *core, const uint8_t *note, uint64_t size)
 {
     struct elf_prstatus status;
     if (core->target.signal || size < sizeof(status))
@@ -217,7 +133,7 @@ static void read_status(struct core *core, const uint8_t *note, uint64_t size)
         core->target.pid = status.pr_pid;
 }
 
-static void read_process(struct core *core, const uint8_t *note, uint64_t size)
+static void read_process(struct tm_image *core, const uint8_t *note, uint64_t size)
 {
     struct elf_prpsinfo process;
     if (core->target.program || size < sizeof(process))
@@ -231,7 +147,7 @@ static void read_process(struct core *core, const uint8_t *note, uint64_t size)
     core->target.program = strndup(text, length);
 }
 
-static void read_notes(struct core *core, Elf *elf, const Elf64_Phdr *segment)
+static void read_notes(struct tm_image *core, Elf *elf, const Elf64_Phdr *segment)
 {
     if (segment->p_offset >= core->size)
         return;
@@ -258,7 +174,7 @@ static void read_notes(struct core *core, Elf *elf, const Elf64_Phdr *segment)
 
 /* libelf refuses a file whose section headers lie behind its end, as those of a truncated gcore core do.  Nothing here
  * needs them, so they are taken out of the header in a private copy of its page. */
-static Elf *open_elf(struct core *core)
+static Elf *open_elf(struct tm_image *core)
 {
     long page = sysconf(_SC_PAGESIZE);
     elf_version(EV_CURRENT);
@@ -271,7 +187,7 @@ static Elf *open_elf(struct core *core)
     return elf_memory((char *)core->image, core->size);
 }
 
-static struct tm_error *read_segments(struct core *core, const char *path)
+static struct tm_error *read_segments(struct tm_image *core, const char *path)
 {
     Elf64_Ehdr header;
     memcpy(&header, core->image, sizeof(header));
@@ -289,8 +205,10 @@ static struct tm_error *read_segments(struct core *core, const char *path)
             return error;
     }
     if (!core->target.region_count)
-        return not_a_core(path, core->target.truncated ? "it ends before its list of segments" : "it holds no memory");
-    tm_regions_finish(&core->target);
+        return tm_image_refuse(path, core->target.truncated ? "it ends before its list of segments" : "it holds no memory");
+    struct tm_error *error = tm_image_finish(core, path);
+    if (error)
+        return error;
     Elf *elf = open_elf(core);
     if (!elf)
         return NULL; /* names are missing, memory is not */
@@ -304,52 +222,17 @@ static struct tm_error *read_segments(struct core *core, const char *path)
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------ */
 
-static struct tm_error *map_file(struct core *core, const char *path)
-{
-    /* O_NONBLOCK: opening a pipe must not wait for its other end. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        int code = errno;
-        struct tm_error *error = tm_error(TM_ERROR_SYSTEM, "cannot open %s", path);
-        error = tm_error_because(error, "%s", strerror(code));
-        return code == EACCES ? tm_error_try(error, "ls -l %s", path) : error;
-    }
-    struct stat status;
-    struct tm_error *error = NULL;
-    if (fstat(fd, &status) != 0)
-        error = tm_error_because(tm_error(TM_ERROR_SYSTEM, "cannot read %s", path), "%s", strerror(errno));
-    else if (S_ISDIR(status.st_mode))
-        error = not_a_core(path, "it is a directory");
-    else if (!S_ISREG(status.st_mode))
-        error = not_a_core(path, "it is not a regular file");
-    else if (status.st_size == 0)
-        error = tm_error_try(tm_error_because(tm_error(TM_ERROR_NOT_A_CORE, "%s is empty", path),
-                                              "the disk was full, or the limit on the size of cores is 0"),
-                             "ulimit -c unlimited; df .");
-    if (!error) {
-        core->size = status.st_size;
-        core->image = mmap(NULL, core->size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (core->image == MAP_FAILED) {
-            core->image = NULL;
-            error = tm_error_because(tm_error(TM_ERROR_SYSTEM, "cannot map %s", path), "%s", strerror(errno));
-        }
-    }
-    close(fd);
-    return error;
-}
-
 struct tm_error *tm_target_open_core(const struct tm_face *face, const char *path, struct tm_target **ret)
 {
-    struct core *core = calloc(1, sizeof(*core));
-    if (!core)
-        return tm_error_no_memory();
-    core->target.ops = &core_ops;
-    core->target.face = face;
-    core->target.name = strdup(path);
-    struct tm_error *error = core->target.name ? map_file(core, path) : tm_error_no_memory();
-    if (!error)
+    struct tm_image *core;
+    struct tm_error *error = tm_image_open(face, path, &core);
+    if (error)
+        return error;
+    if (tm_table_file_recognise(core))
+        error = tm_table_file_read(core, path);
+    else
         error = check_magic(path, core->image, core->size);
-    if (!error)
+    if (!error && !core->target.region_count)
         error = read_segments(core, path);
     if (error) {
         tm_target_destroy(&core->target);

@@ -232,6 +232,16 @@ static void copy_text(char *to, size_t room, const char *from, size_t size)
     to[length] = 0;
 }
 
+/* Shared mappings of files are not in a core (coredump_filter, core(5)). */
+static struct tm_error *lies_in_a_file(const struct tm_model *model, const struct tm_root *root)
+{
+    int length = (int)strnlen(root->table_file, sizeof(root->table_file));
+    struct tm_error *error = tm_error(TM_ERROR_MEMORY, "the trace table of %s is not in it", model->target->name);
+    error = tm_error_because(error, "the program kept it in the file %.*s, which is read in the same way", length,
+                             root->table_file);
+    return tm_error_try(error, "tm top %.*s", length, root->table_file);
+}
+
 static struct tm_error *load_state(struct tm_model *model)
 {
     struct layout *layout = model->private;
@@ -248,6 +258,8 @@ static struct tm_error *load_state(struct tm_model *model)
         error = tm_error(TM_ERROR_INTERRUPTED, "interrupted");
     } else if (chunk.count) {
         memcpy(&layout->state, chunk.elements, sizeof(layout->state));
+    } else if (layout->root.table_file[0]) {
+        error = lies_in_a_file(model, &layout->root);
     } else {
         error = tm_error(TM_ERROR_DAMAGED, "the trace table in %s cannot be read", model->target->name);
         if (model->incomplete && model->incomplete[0])
