@@ -15,6 +15,9 @@
 #define CHUNK (UINT64_C(1) << 20)
 #define NEAR 1024 /* bytes around the slot in which its neighbours are looked for */
 #define MAX_DOMAINS 65536
+#define MAX_SAMPLES 4096            /* tables that look right from outside; an honest program has one or two */
+#define AROUND (UINT64_C(32) << 20) /* the regions of one image lie closer together */
+#define NEIGHBOURS 256
 
 /* ---- neighbours of the slot --------------------------------------------------------------------------------------- */
 
@@ -123,11 +126,28 @@ static const struct tm_stdlib_family *choose_family(struct tm_stdlib_memory *mem
 struct candidate {
     uint64_t slot;
     struct tm_stdlib_table table;
-    unsigned good;
+    unsigned samples; /* taken so far */
 };
 
+/* The variables of tracemalloc stand together: two more tables, of tracebacks and of names, are near the slot.  Where
+ * regions have no names, this tells it from a copy of the pointer on a stack. */
+static bool has_neighbours(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, uint64_t slot)
+{
+    unsigned count = 0;
+    uint64_t address, last = table->address;
+    for (uint64_t at = slot - NEIGHBOURS; at <= slot + NEIGHBOURS && count < 2; at += 8) {
+        if (at != slot && word(memory, at, &address) && address != last && address != table->address &&
+            tm_stdlib_table_resembles(memory, table, address)) {
+            last = address;
+            count++;
+        }
+    }
+    return count == 2;
+}
+
 /* Is the word a pointer to the table of traces? */
-static void consider(struct tm_stdlib_memory *memory, uint64_t slot, uint64_t address, struct candidate *best)
+static void consider(struct tm_stdlib_memory *memory, uint64_t slot, uint64_t address, bool nameless,
+                     struct candidate *best)
 {
     for (size_t i = 0; i < tm_stdlib_family_count; i++) {
         const struct tm_stdlib_table_layout *layout = tm_stdlib_families[i].table;
@@ -137,10 +157,14 @@ static void consider(struct tm_stdlib_memory *memory, uint64_t slot, uint64_t ad
             seen |= tm_stdlib_families[j].table == layout;
         if (seen || !tm_stdlib_table_read(memory, layout, address, &table))
             continue;
+        if (best->samples++ == MAX_SAMPLES || (nameless && !has_neighbours(memory, &table, slot)))
+            return;
         unsigned good, bad;
         tm_stdlib_table_sample(memory, &table, &good, &bad);
-        if (good > bad && (!best->slot || table.nentries > best->table.nentries))
-            *best = (struct candidate){slot, table, good};
+        if (good > bad && (!best->slot || table.nentries > best->table.nentries)) {
+            best->slot = slot;
+            best->table = table;
+        }
     }
 }
 
@@ -158,8 +182,8 @@ static struct tm_error *scan(struct tm_stdlib_memory *memory, const struct tm_st
             tm_bytes_load(&bytes, memory->target, at, size);
             for (uint64_t offset = 0; offset + 8 <= bytes.size && !error; offset += 8) {
                 uint64_t value = tm_stdlib_u64(bytes.data + offset);
-                if (value % 8 == 0 && tm_stdlib_pointer(value))
-                    consider(memory, at + offset, value, best);
+                if (value % 8 == 0 && tm_stdlib_pointer(value) && best->samples <= MAX_SAMPLES)
+                    consider(memory, at + offset, value, !image->path, best);
             }
             at += size;
         }
@@ -168,10 +192,13 @@ static struct tm_error *scan(struct tm_stdlib_memory *memory, const struct tm_st
     return error;
 }
 
+/* In images that lie around an address; 0: in all. */
 static bool find_version(struct tm_stdlib_memory *memory, const struct tm_stdlib_image *images, size_t count,
-                         struct tm_stdlib_state *state)
+                         uint64_t around, struct tm_stdlib_state *state)
 {
     for (size_t i = 0; i < count; i++) {
+        if (around && images[i].start - (around - AROUND) > 2 * AROUND)
+            continue;
         if (tm_stdlib_image_version(memory, &images[i], state->python, &state->version, &state->free_threaded))
             return true;
     }
@@ -191,7 +218,7 @@ struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdli
     const struct tm_stdlib_image *image = NULL;
     for (size_t i = 0; i < count && !best.slot && !error; i++) {
         /* Files first.  Heaps are large, and only worth it where nobody knows which memory the interpreter's is. */
-        if (!images[i].path && i && images[i - 1].path && find_version(memory, images, i, ret))
+        if (!images[i].path && i && images[i - 1].path && find_version(memory, images, i, 0, ret))
             break;
         image = &images[i];
         error = scan(memory, image, &best);
@@ -200,7 +227,8 @@ struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdli
         ret->image = image->path;
         ret->slot = best.slot;
         ret->traces = best.table;
-        find_version(memory, image, 1, ret);
+        if (!find_version(memory, image, 1, 0, ret) && !image->path)
+            find_version(memory, images, count, ret->slot, ret);
         ret->family = choose_family(memory, ret);
         *found = ret->family;
     }

@@ -8,6 +8,7 @@
 
 #define CHUNK_BUCKETS (UINT64_C(1) << 17) /* 1 MiB: what debuggers read fastest */
 #define SAMPLE 32
+#define SAMPLE_BUCKETS 65536
 
 /* _Py_HashPointerRaw(): the low four bits of an address are mostly 0, so they are turned to the top. */
 static inline uint64_t hash_pointer(uint64_t address)
@@ -44,6 +45,7 @@ bool tm_stdlib_table_read(struct tm_stdlib_memory *memory, const struct tm_stdli
         .buckets = tm_stdlib_u64(bytes + layout->buckets),
         .hash = tm_stdlib_u64(bytes + layout->hash),
         .compare = tm_stdlib_u64(bytes + layout->compare),
+        .allocate = tm_stdlib_u64(bytes + layout->allocate),
         .key_size = 8,
     };
     /* HASHTABLE_MIN_SIZE 16, HASHTABLE_HIGH 0.50: it grows before it is half full.  A rehash that found no memory leaves
@@ -54,8 +56,7 @@ bool tm_stdlib_table_read(struct tm_stdlib_memory *memory, const struct tm_stdli
         return false;
     if (!tm_stdlib_function(memory, table.hash) || !tm_stdlib_function(memory, table.compare) ||
         !optional_function(memory, bytes, layout->get_entry) ||
-        !optional_function(memory, bytes, layout->value_destroy) ||
-        !tm_stdlib_function(memory, tm_stdlib_u64(bytes + layout->allocate)) ||
+        !optional_function(memory, bytes, layout->value_destroy) || !tm_stdlib_function(memory, table.allocate) ||
         !tm_stdlib_function(memory, tm_stdlib_u64(bytes + layout->allocate + 8)))
         return false;
     if (layout->key_destroy != TM_STDLIB_NONE && tm_stdlib_u64(bytes + layout->key_destroy) != 0)
@@ -76,6 +77,23 @@ bool tm_stdlib_table_read(struct tm_stdlib_memory *memory, const struct tm_stdli
     return true;
 }
 
+bool tm_stdlib_table_resembles(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, uint64_t address)
+{
+    const struct tm_stdlib_table_layout *layout = table->layout;
+    uint8_t scratch[256];
+    struct tm_stdlib_window none = {0};
+    if (!tm_stdlib_pointer(address) || address % 8)
+        return false;
+    const uint8_t *bytes = tm_stdlib_at(memory, &none, address, layout->size, scratch);
+    if (!bytes)
+        return false;
+    uint64_t nbuckets = tm_stdlib_u64(bytes + layout->nbuckets);
+    return nbuckets >= 16 && !(nbuckets & (nbuckets - 1)) &&
+           tm_stdlib_u64(bytes + layout->allocate) == table->allocate &&
+           tm_stdlib_function(memory, tm_stdlib_u64(bytes + layout->hash)) &&
+           tm_stdlib_u64(bytes + layout->compare) != table->compare;
+}
+
 void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, unsigned *good,
                             unsigned *bad)
 {
@@ -84,6 +102,9 @@ void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_std
     struct tm_stdlib_window window = {0};
     *good = *bad = 0;
     tm_stdlib_walk_init(&walk, memory, table);
+    /* A table shrinks when less than a tenth of it is used: this many buckets hold a sample, if it is honest. */
+    if (walk.last_bucket > SAMPLE_BUCKETS)
+        walk.last_bucket = SAMPLE_BUCKETS;
     for (unsigned count; *good < SAMPLE && *bad < SAMPLE && (count = tm_stdlib_walk_next(&walk, 0, traces));) {
         for (unsigned i = 0; i < count; i++) {
             uint8_t head[16];
@@ -111,7 +132,7 @@ void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_std
 void tm_stdlib_walk_init(struct tm_stdlib_walk *walk, struct tm_stdlib_memory *memory,
                          const struct tm_stdlib_table *table)
 {
-    *walk = (struct tm_stdlib_walk){.memory = memory, .table = table};
+    *walk = (struct tm_stdlib_walk){.memory = memory, .table = table, .last_bucket = table->nbuckets};
     /* A live table may gain a few entries while it is walked. */
     walk->limit = table->nentries + (memory->target->live ? table->nentries / 8 + 1024 : 0);
 }
@@ -134,7 +155,7 @@ static void note_fault(struct tm_stdlib_walk *walk, struct tm_fault fault, uint6
 static void fill(struct tm_stdlib_walk *walk)
 {
     const struct tm_stdlib_table *table = walk->table;
-    while (walk->chain_count < TM_STDLIB_BATCH && walk->bucket < table->nbuckets) {
+    while (walk->chain_count < TM_STDLIB_BATCH && walk->bucket < walk->last_bucket) {
         uint64_t loaded = walk->chunk.size / 8;
         if (walk->bucket - walk->first_bucket >= loaded) {
             if (tm_target_interrupted(walk->memory->target)) {
@@ -142,7 +163,7 @@ static void fill(struct tm_stdlib_walk *walk)
                 return;
             }
             uint64_t count =
-                table->nbuckets - walk->bucket < CHUNK_BUCKETS ? table->nbuckets - walk->bucket : CHUNK_BUCKETS;
+                walk->last_bucket - walk->bucket < CHUNK_BUCKETS ? walk->last_bucket - walk->bucket : CHUNK_BUCKETS;
             struct tm_fault fault =
                 tm_bytes_load(&walk->chunk, walk->memory->target, table->buckets + walk->bucket * 8, count * 8);
             walk->first_bucket = walk->bucket;

@@ -15,6 +15,7 @@ struct tm_stdlib_table {
     uint64_t hash;
     uint64_t compare;
     uint64_t value_destroy;
+    uint64_t allocate;
     uint32_t key_size;
 };
 
@@ -28,6 +29,8 @@ struct tm_stdlib_trace {
 /* Reads the head of a table and tells whether it can be one: all that the program itself guarantees. */
 bool tm_stdlib_table_read(struct tm_stdlib_memory *memory, const struct tm_stdlib_table_layout *layout,
                           uint64_t address, struct tm_stdlib_table *ret);
+/* Whether the address leads to another table of the same kind, of whatever: same allocator, but other functions. */
+bool tm_stdlib_table_resembles(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, uint64_t address);
 /* Of its first traces, those that are what they should be (hash of the key, bucket, traceback), and those that are not. */
 void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, unsigned *good,
                             unsigned *bad);
@@ -53,6 +56,7 @@ struct tm_stdlib_walk {
     struct tm_bytes chunk; /* buckets from first_bucket on */
     uint64_t first_bucket;
     uint64_t bucket;                                /* next to look at */
+    uint64_t last_bucket;                           /* the one behind the last to look at */
     struct tm_stdlib_chain chains[TM_STDLIB_BATCH]; /* to be followed */
     unsigned chain_count;
     uint64_t limit; /* entries that may still be visited */
