@@ -165,34 +165,6 @@ struct tm_error *tm_capture_self(uint64_t root, void (*walk)(tm_visit_fn visit, 
 
 /* ---- filters -------------------------------------------------------------------------------------------------------- */
 
-/* Per stack: does the filter hit its traceback?  NULL in *ret: it hits all. */
-static struct tm_error *hit_stacks(const struct tm_model *model, const struct tm_filter *filter, uint8_t **ret)
-{
-    if (!filter->matches)
-        return NULL;
-    uint32_t count = model->stack_count;
-    uint8_t *hits = malloc(count);
-    /* Frames from the newest one down to the nearest that matches; 0: none does. */
-    uint32_t *distance = filter->all_frames ? calloc(count, sizeof(*distance)) : NULL;
-    if (!hits || (filter->all_frames && !distance)) {
-        free(hits);
-        free(distance);
-        return tm_error_no_memory();
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        bool match = filter->matches[model->stacks[i].location];
-        if (distance && i) {
-            uint32_t below = distance[model->stacks[i].parent];
-            distance[i] = match ? 1 : below ? below + 1 : 0;
-            match = distance[i] && distance[i] <= model->frame_limit;
-        }
-        hits[i] = match;
-    }
-    free(distance);
-    *ret = hits;
-    return NULL;
-}
-
 struct tm_error *tm_capture_select(const struct tm_capture *capture, const struct tm_filter *filters, size_t count,
                                    uint8_t *keep)
 {
@@ -203,7 +175,7 @@ struct tm_error *tm_capture_select(const struct tm_capture *capture, const struc
     bool any_inclusive = false;
     for (size_t j = 0; j < count && !error; j++) {
         any_inclusive |= filters[j].inclusive;
-        error = hit_stacks(capture->model, &filters[j], &hits[j]);
+        error = tm_filter_stacks(capture->model, &filters[j], &hits[j]);
     }
     for (size_t i = 0; i < capture->count && !error; i++) {
         const struct tm_captured *block = &capture->blocks[i];

@@ -9,7 +9,7 @@
 #ifndef TM_CAPTURE_H
 #define TM_CAPTURE_H
 
-#include "model.h"
+#include "filters.h"
 
 struct tm_captured {
     uint64_t size;
@@ -43,15 +43,6 @@ struct tm_error *tm_capture_finish(struct tm_capture *capture);
 void tm_capture_destroy(struct tm_capture *capture);
 
 /* ---- filters -------------------------------------------------------------------------------------------------------- */
-
-/* One Filter or DomainFilter.  Whoever knows how names are matched says which locations match. */
-struct tm_filter {
-    bool inclusive;
-    bool all_frames; /* any frame of the traceback, not only the newest */
-    bool by_domain;
-    uint32_t domain;
-    const uint8_t *matches; /* per location of the model; NULL: every one matches */
-};
 
 /* As Snapshot.filter_traces(): a block stays if any inclusive filter (of those there are) hits it and no exclusive one
  * does.  *ret borrows the model. */

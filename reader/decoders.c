@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model.h"
+#include "snapshot.h"
 
 const char *const tm_tracer_names[] = {"any", "tm", "stdlib", NULL};
 
@@ -26,6 +27,8 @@ struct tm_error *tm_model_open_tracer(struct tm_target *target, enum tm_tracer t
 {
     const struct tm_decoder *const decoders[] = {&tm_layout_decoder, &tm_stdlib_decoder};
     struct tm_error *first = NULL;
+    if (tm_target_is_snapshot(target)) /* which has one table, whosever it is */
+        return tm_snapshot_decoder.open(target, ret);
     for (size_t i = 0; i < sizeof(decoders) / sizeof(decoders[0]); i++) {
         struct tm_model *model = NULL;
         if (tracer != TM_TRACER_ANY && tracer != i + TM_TRACER_TM)

@@ -315,6 +315,7 @@ static void destroy(struct tm_model *model)
 
 static const struct tm_model_ops ops = {
     .each_block = layout_each_block,
+    .each_foreign = layout_each_foreign,
     .find_block = layout_find_block,
     .check = layout_check,
     .destroy = destroy,

@@ -55,6 +55,7 @@ struct tm_error *layout_table_each(struct tm_model *model, const struct tm_table
 /* ---- map -------------------------------------------------------------------------------------------------------------- */
 
 struct tm_error *layout_each_block(struct tm_model *model, tm_blocks_fn fn, void *context);
+struct tm_error *layout_each_foreign(struct tm_model *model, tm_foreign_fn fn, void *context);
 struct tm_error *layout_find_block(struct tm_model *model, uint64_t address, struct tm_block *ret, bool *found);
 struct tm_error *layout_check(struct tm_model *model, tm_finding_fn fn, void *context);
 

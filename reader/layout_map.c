@@ -389,6 +389,34 @@ struct tm_error *layout_each_block(struct tm_model *model, tm_blocks_fn fn, void
     return error;
 }
 
+struct foreign {
+    const struct tm_model *model;
+    tm_foreign_fn fn;
+    void *context;
+};
+
+static struct tm_error *hand_on_foreign(void *context, uint64_t first, const struct layout_chunk *chunk)
+{
+    const struct foreign *foreign = context;
+    struct tm_error *error = NULL;
+    (void)first;
+    for (uint64_t i = 0; i < chunk->count && !error; i++) {
+        struct tm_foreign block;
+        memcpy(&block, chunk->elements + i * chunk->stride, sizeof(block));
+        uint32_t stack = block.stack < foreign->model->stack_count ? block.stack : 0;
+        const struct tm_foreign_total total = {block.domain, stack, {(int64_t)block.size, 1}};
+        if (block.stack && block.domain)
+            error = foreign->fn(foreign->context, &total, 1);
+    }
+    return error;
+}
+
+struct tm_error *layout_each_foreign(struct tm_model *model, tm_foreign_fn fn, void *context)
+{
+    struct foreign foreign = {model, fn, context};
+    return each_foreign(model, hand_on_foreign, &foreign);
+}
+
 /* After a walk: what the walk itself could not say in a note. */
 struct tm_error *layout_check(struct tm_model *model, tm_finding_fn fn, void *context)
 {

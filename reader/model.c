@@ -134,6 +134,31 @@ struct tm_error *tm_model_each_block(struct tm_model *model, tm_blocks_fn fn, vo
     return model->ops->each_block(model, fn, context);
 }
 
+struct foreign {
+    tm_foreign_fn fn;
+    void *context;
+};
+
+static struct tm_error *pick_foreign(void *context, const struct tm_block *blocks, size_t count)
+{
+    const struct foreign *foreign = context;
+    struct tm_error *error = NULL;
+    for (size_t i = 0; i < count && !error; i++) {
+        const struct tm_foreign_total total = {blocks[i].domain, blocks[i].stack, {(int64_t)blocks[i].size, 1}};
+        if (blocks[i].domain)
+            error = foreign->fn(foreign->context, &total, 1);
+    }
+    return error;
+}
+
+struct tm_error *tm_model_each_foreign(struct tm_model *model, tm_foreign_fn fn, void *context)
+{
+    struct foreign foreign = {fn, context};
+    if (model->ops->each_foreign)
+        return model->ops->each_foreign(model, fn, context);
+    return model->ops->each_block(model, pick_foreign, &foreign);
+}
+
 struct search {
     uint64_t address;
     struct tm_block found;

@@ -68,16 +68,28 @@ struct tm_block {
     uint32_t domain;
 };
 
+/* Blocks of a domain other than 0. */
+struct tm_foreign_total {
+    uint32_t domain;
+    uint32_t stack;
+    struct tm_total total;
+};
+
 struct tm_model;
 
 /* Takes a batch of blocks; an error stops the walk and is handed on. */
 typedef struct tm_error *(*tm_blocks_fn)(void *context, const struct tm_block *blocks, size_t count);
+/* The same for totals. */
+typedef struct tm_error *(*tm_foreign_fn)(void *context, const struct tm_foreign_total *totals, size_t count);
 /* Takes one finding of a check: a full sentence without a full stop. */
 typedef void (*tm_finding_fn)(void *context, const char *finding);
 
 struct tm_model_ops {
     /* Walks all live blocks, in order of address within a domain. */
     struct tm_error *(*each_block)(struct tm_model *model, tm_blocks_fn fn, void *context);
+    /* Totals of the domains other than 0, without a walk over all blocks.  A domain and stack may come several times.
+     * NULL: each_block is searched. */
+    struct tm_error *(*each_foreign)(struct tm_model *model, tm_foreign_fn fn, void *context);
     /* The live block that holds the address: *found tells.  NULL: each_block is searched. */
     struct tm_error *(*find_block)(struct tm_model *model, uint64_t address, struct tm_block *ret, bool *found);
     /* Looks at every part of the table for damage beyond what opening it found.  May be NULL. */
@@ -169,6 +181,7 @@ static inline struct tm_string_ref tm_model_text(const struct tm_model *model, u
 
 /* Blocks, through ops or by the generic way. */
 struct tm_error *tm_model_each_block(struct tm_model *model, tm_blocks_fn fn, void *context);
+struct tm_error *tm_model_each_foreign(struct tm_model *model, tm_foreign_fn fn, void *context);
 struct tm_error *tm_model_find_block(struct tm_model *model, uint64_t address, struct tm_block *ret, bool *found);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "target.h"
+#include "snapshot.h"
 
 struct tm_error *tm_target_open_source(const struct tm_face *face, const char *source, struct tm_target **ret)
 {
@@ -19,7 +19,11 @@ struct tm_error *tm_target_open_source(const struct tm_face *face, const char *s
                                 "./%s, if it is a file", source);
         return tm_target_open_process(face, (pid_t)pid, ret);
     }
-    return tm_target_open_core(face, source, ret);
+    bool is_snapshot;
+    struct tm_error *error = tm_snapshot_sniff(source, &is_snapshot);
+    if (error)
+        return error;
+    return is_snapshot ? tm_target_open_snapshot(face, source, ret) : tm_target_open_core(face, source, ret);
 }
 
 struct tm_error *tm_target_open_face(const struct tm_face *face, struct tm_target **ret)
