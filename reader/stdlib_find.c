@@ -257,11 +257,23 @@ static uint64_t distance(uint64_t a, uint64_t b)
     return a > b ? a - b : b - a;
 }
 
+/* The peak is the neighbour of traced_memory, on one side or the other; never smaller, and no pointer. */
+static uint64_t peak_near(struct tm_stdlib_memory *memory, uint64_t address, uint64_t traced)
+{
+    uint64_t neighbour, peak = 0;
+    for (int side = -8; side <= 8; side += 16) {
+        if (word(memory, address + side, &neighbour) && neighbour >= traced && neighbour <= memory->mapped &&
+            (!peak || neighbour < peak))
+            peak = neighbour;
+    }
+    return peak;
+}
+
 bool tm_stdlib_traced_memory(struct tm_stdlib_memory *memory, struct tm_stdlib_state *state, uint64_t sum,
                              uint64_t *ret, uint64_t *peak)
 {
     const struct tm_stdlib_state_layout *layout = state->family->state;
-    uint64_t value, neighbour;
+    uint64_t value;
     *peak = 0;
     if (layout->fixed) {
         state->traced_at = state->slot + layout->traced[0];
@@ -280,13 +292,17 @@ bool tm_stdlib_traced_memory(struct tm_stdlib_memory *memory, struct tm_stdlib_s
         state->traced_at = address;
         *ret = value;
     }
+    /* A core from within a rehash lacks most traces: then a pair that can be traced_memory and its peak. */
+    for (int i = 0; i < 2 && nearest == UINT64_MAX; i++) {
+        uint64_t address = state->slot + layout->traced[i];
+        if (!word(memory, address, &value) || value < sum || !peak_near(memory, address, value))
+            continue;
+        nearest = distance(value, sum);
+        state->traced_at = address;
+        *ret = value;
+    }
     if (nearest == UINT64_MAX)
         return false;
-    /* The peak is its neighbour, on one side or the other; never smaller, and no pointer. */
-    for (int side = -8; side <= 8; side += 16) {
-        if (word(memory, state->traced_at + side, &neighbour) && neighbour >= *ret &&
-            !tm_target_region(memory->target, neighbour) && (!*peak || neighbour < *peak))
-            *peak = neighbour;
-    }
+    *peak = peak_near(memory, state->traced_at, *ret);
     return true;
 }
