@@ -3,51 +3,18 @@
 
 A session starts with what `make test` builds.  Nothing is skipped because it was not built: that is a failure.
 """
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from interpreters import PYTHONS
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 TM = BUILD / "bin" / "tm"
 
-# Modules beside the tests, for each folder: tests/e2e/corpses.py and the like.
-sys.path.insert(0, str(ROOT / "tests"))
 sys.dont_write_bytecode = True
-
-
-def _ask(python, expression):
-    return subprocess.check_output([python, "-c", "import sys, sysconfig; print(%s)" % expression], text=True).strip()
-
-
-class Python:
-    """An interpreter that tests trace."""
-
-    def __init__(self, executable):
-        self.executable = executable
-        self.version = _ask(executable, "'.'.join(map(str, sys.version_info[:3]))")
-        self.suffix = _ask(executable, "sysconfig.get_config_var('EXT_SUFFIX')")
-        self.info = tuple(int(part) for part in self.version.split("."))
-
-    def __repr__(self):
-        return self.executable
-
-
-def found():
-    """Every CPython that `make test` builds for: TEST_PYTHONS, or all of this machine."""
-    names = os.environ.get("TEST_PYTHONS", "").split()
-    if names:
-        facts = subprocess.check_output([str(ROOT / "tools" / "python-facts"), *names], text=True).split()
-        executables = [fact.split("|")[0] for fact in facts]
-    else:
-        executables = subprocess.check_output([str(ROOT / "tools" / "python-facts"), "--found"], text=True).split()
-    return sorted((Python(executable) for executable in executables), key=lambda python: python.info)
-
-
-PYTHONS = found()
 
 
 def _id(python):

@@ -37,7 +37,7 @@ static void die(const char *what)
 static Dwarf_Word number(Dwarf_Die *die_, unsigned name)
 {
     Dwarf_Attribute attribute;
-    Dwarf_Word value;
+    Dwarf_Word value = 0;
     if (dwarf_attr(die_, name, &attribute) == NULL || dwarf_formudata(&attribute, &value) != 0)
         die("an attribute is missing");
     return value;
@@ -75,7 +75,7 @@ static void print_struct(Dwarf_Die *structure)
     do {
         Dwarf_Attribute attribute;
         Dwarf_Die type;
-        Dwarf_Word size;
+        Dwarf_Word size = 0;
         if (dwarf_tag(&field) != DW_TAG_member)
             continue;
         if (dwarf_formref_die(dwarf_attr(&field, DW_AT_type, &attribute), &type) == NULL ||
