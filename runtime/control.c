@@ -71,6 +71,9 @@ static bool create_table(void)
     tm_runtime.state = state;
     state->table_bytes = chunk->bytes;
     state->shard_count = TM_SHARDS;
+#ifdef Py_GIL_DISABLED
+    tm_runtime.many_gils = 1; /* none is as good as many: nobody owns the first shard */
+#endif
 
     struct tm_chunk *map =
         tm_arena_chunk(TM_CHUNK_DIRECTORY, 0, sizeof(struct tm_chunk), sizeof(uint64_t), 1 << TM_DIRECTORY_BITS);
