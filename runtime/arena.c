@@ -123,29 +123,14 @@ bool tm_arena_resident_pages(const void *start, size_t pages, unsigned char *res
     return !mincore((void *)(uintptr_t)start, pages * TM_PAGE, resident);
 }
 
-static uint64_t resident_of_list(const struct tm_chunk *chunk)
+static void each_of_list(const struct tm_chunk *chunk, void (*visit)(const struct tm_chunk *, void *), void *argument)
 {
-    uint64_t bytes = 0;
-    for (; chunk; chunk = (const struct tm_chunk *)(uintptr_t)chunk->previous) {
-        unsigned char resident[1024];
-        const char *at = (const char *)chunk;
-        size_t left = chunk->bytes / TM_PAGE;
-        while (left) {
-            size_t pages = left < sizeof(resident) ? left : sizeof(resident);
-            if (tm_arena_resident_pages(at, pages, resident))
-                for (size_t i = 0; i < pages; i++)
-                    bytes += (resident[i] & 1) * (uint64_t)TM_PAGE;
-            at += pages * TM_PAGE;
-            left -= pages;
-        }
-    }
-    return bytes;
+    for (; chunk; chunk = (const struct tm_chunk *)(uintptr_t)chunk->previous)
+        visit(chunk, argument);
 }
 
-uint64_t tm_arena_resident(void)
+void tm_arena_each(void (*visit)(const struct tm_chunk *, void *), void *argument)
 {
-    if (!tm_runtime.state)
-        return 0;
-    return resident_of_list((const struct tm_chunk *)(uintptr_t)tm_runtime.state->newest_chunk) +
-           resident_of_list(newest_private);
+    each_of_list((const struct tm_chunk *)(uintptr_t)tm_runtime.state->newest_chunk, visit, argument);
+    each_of_list(newest_private, visit, argument);
 }

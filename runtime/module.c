@@ -69,14 +69,21 @@ static PyObject *py_untraced(PyObject *module, PyObject *args)
     return answer;
 }
 
+/* As Modules/_tracemalloc.c: from CPython 3.9 on, the length of a traceback is a short.  Here no more than that are kept. */
+#if PY_VERSION_HEX >= 0x03090000
+#define MOST_FRAMES 65535
+#else
+#define MOST_FRAMES 178956969
+#endif
+
 static PyObject *py_start(PyObject *module, PyObject *args)
 {
     int frames = 1;
     (void)module;
     if (!PyArg_ParseTuple(args, "|i:start", &frames))
         return NULL;
-    if (frames < 1 || frames > 65535) {
-        PyErr_Format(PyExc_ValueError, "the number of frames must be in range [1; %i]", 65535);
+    if (frames < 1 || frames > MOST_FRAMES) {
+        PyErr_Format(PyExc_ValueError, "the number of frames must be in range [1; %i]", MOST_FRAMES);
         return NULL;
     }
     if (!tm_start((uint32_t)frames))
@@ -127,7 +134,7 @@ static PyObject *py_get_tracemalloc_memory(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return PyLong_FromUnsignedLongLong(tm_arena_resident());
+    return PyLong_FromUnsignedLongLong(tm_resident_bytes());
 }
 
 static PyObject *py_reset_peak(PyObject *module, PyObject *unused)

@@ -135,8 +135,13 @@ void tm_arena_release_private(void *memory);
 void tm_arena_wipe(struct tm_chunk *chunk);
 /* mincore(2): bit 0 of resident[i] tells of page i.  False: unknown. */
 bool tm_arena_resident_pages(const void *start, size_t pages, unsigned char *resident);
+/* Visits every chunk, those of private memory too. */
+void tm_arena_each(void (*visit)(const struct tm_chunk *, void *), void *argument);
+
+/* ---- resident.c ------------------------------------------------------------------------------------------------------- */
+
 /* Bytes of physical memory under all of it. */
-uint64_t tm_arena_resident(void);
+uint64_t tm_resident_bytes(void);
 
 /* ---- table_file.c: a table that survives the process ------------------------------------------------------------------ */
 

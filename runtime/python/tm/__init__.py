@@ -65,14 +65,19 @@ __version__ = _tm.__version__
 reset_peak = _tm.reset_peak  # tracemalloc has it from 3.9 on; here it works in 3.8, too
 
 
+_loaded = None
+
+
 def _import_classes():
+    global _loaded
     import tm._classes  # `from tm import` would ask __getattr__()
 
-    return sys.modules["tm._classes"]
+    _loaded = sys.modules["tm._classes"]
+    return _loaded
 
 
 def _load():
-    return sys.modules.get("tm._classes") or _tm._untraced(_import_classes)
+    return _loaded or _tm._untraced(_import_classes)
 
 
 def __getattr__(name):

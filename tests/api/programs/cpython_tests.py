@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Runs the interpreter's own Lib/test/test_tracemalloc.py against tm, and prints one line of JSON: the outcome of each case.
+"""Runs the interpreter's own Lib/test/test_tracemalloc.py against tm, and prints one line of JSON: the outcome of each case,
+or null if there is no such file.
 
 The installed file is loaded as it is.  What stands in its way is put aside in its own namespace only:
 
@@ -23,19 +24,16 @@ NAME = "test_tracemalloc"
 def find():
     import test
 
-    for folder in test.__path__:
-        path = os.path.join(folder, NAME + ".py")
-        if os.path.exists(path):
-            return path
-    sys.exit("%s is not installed for %s" % (NAME, sys.executable))
+    paths = [os.path.join(folder, NAME + ".py") for folder in test.__path__]
+    return next(filter(os.path.exists, paths), None)
 
 
-def load():
+def load(path):
     tm.install()
     sys.modules["_tracemalloc"] = types.ModuleType("_tracemalloc")
     for name in ("start", "stop", "is_tracing", "get_traceback_limit"):
         setattr(sys.modules["_tracemalloc"], name, getattr(tm, name))
-    spec = importlib.util.spec_from_file_location("test." + NAME, find())
+    spec = importlib.util.spec_from_file_location("test." + NAME, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -110,7 +108,10 @@ def run(suite, depth):
 
 def main():
     left_out = set(sys.argv[1:])
-    module = load()
+    path = find()
+    if not path:
+        return print("null")  # Debian leaves CPython's tests out
+    module = load(path)
     suite = unittest.TestSuite()
     outcomes = {}
     for group in unittest.defaultTestLoader.loadTestsFromModule(module):
