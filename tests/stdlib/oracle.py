@@ -106,6 +106,7 @@ def main():
     asked.append(["inside bytearray", ctypes.addressof(inner) + 1_234_567, None])
     gc.collect()
     gc.disable()
+    tracemalloc.take_snapshot()  # fills caches of the interpreter, which the real one would change
 
     # A child counts and writes, so that this process does next to nothing between its snapshot and its death.
     snapshot_line = sys._getframe().f_lineno + 1

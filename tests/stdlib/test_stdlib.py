@@ -33,12 +33,11 @@ def ran_later(answers, stack):
 
 
 def assert_equal(found, expected):
-    """Equal, but for a name or two: up to 3.11 the cache of method lookups owns names, and a lookup between snapshot
-    and death throws another one out (Objects/typeobject.c, _PyType_Lookup)."""
-    different = [k for k in set(found) | set(expected) if found.get(k) != expected.get(k)]
-    for k in different[:2]:
-        (size, count), (expected_size, expected_count) = found.get(k, (0, 0)), expected.get(k, (0, 0))
-        if expected_count - count == 1 and 0 < expected_size - size < 100:
+    """Equal, but for a few names: up to 3.11 the cache of method lookups owns names, and a lookup between snapshot and
+    death throws another one out (Objects/typeobject.c, _PyType_Lookup)."""
+    for k in [k for k in expected if found.get(k) != expected[k]][:3]:
+        (size, count), (expected_size, expected_count) = found.get(k, (0, 0)), expected[k]
+        if 1 <= expected_count - count <= 3 and 0 < expected_size - size < 100 * (expected_count - count):
             found = {**found, k: expected[k]}
     assert found == expected
 
