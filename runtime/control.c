@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Start, stop, clear, fork; and the root record by which readers find everything. */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,12 +33,14 @@ TM_EXPORT struct tm_root tm_root __attribute__((aligned(TM_ROOT_ALIGN), section(
  * hangs (bloomberg/memray PR 645). */
 static void before_fork(void)
 {
+    tm_file_before_fork();
     tm_intern_lock();
     tm_foreign_lock();
 }
 
 static void after_fork_parent(void)
 {
+    tm_file_after_fork_parent();
     tm_foreign_unlock();
     tm_intern_unlock();
 }
@@ -51,6 +51,7 @@ static void after_fork_child(void)
     tm_foreign_after_fork_child();
     tm_threads_after_fork_child();
     tm_file_after_fork_child();
+    tm_limit_after_fork_child();
     tm_root.pid = (uint32_t)getpid();
 }
 
@@ -58,12 +59,7 @@ static void after_fork_child(void)
 
 static bool create_table(void)
 {
-    const char *file = getenv("PYTHONTM_FILE");
-    if (file && *file && !tm_file_create(file))
-        dprintf(STDERR_FILENO,
-                "tm: no table file %s: %s; the table is kept in memory\n"
-                "    an existing file is never overwritten: remove it, or put %%p (the pid) into its name\n",
-                file, strerror(errno));
+    tm_file_configure();
     struct tm_chunk *chunk = tm_arena_chunk(TM_CHUNK_STATE, 0, sizeof(struct tm_chunk), sizeof(struct tm_state), 1);
     if (!chunk)
         return false;

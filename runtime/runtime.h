@@ -10,15 +10,17 @@
  *                       arena.c, table_file.c: all memory                          ▼
  *                       table.c: append-only tables, totals      intern.c: stacks, locations, strings, code objects
  *                       foreign.c: blocks of other domains                 (slow path, one lock)
- *                       limit.c: dump or core at a limit
+ *                       limit.c, table_image.c: dump or core at a limit
  */
 #ifndef TM_RUNTIME_H
 #define TM_RUNTIME_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/types.h>
 
 #include "layout.h"
 
@@ -145,24 +147,40 @@ uint64_t tm_resident_bytes(void);
 
 /* ---- table_file.c: a table that survives the process ------------------------------------------------------------------ */
 
-/* Creates the file and puts the table there; "%p" in the pattern is the pid.  False: errno tells; nothing was changed. */
+/* Creates PYTHONTM_FILE, if that is set, and puts the table there; says so if that cannot be. */
+void tm_file_configure(void);
+/* The same for a pattern, in which "%p" is the pid.  False: errno tells; nothing was changed. */
 bool tm_file_create(const char *pattern);
 bool tm_file_in_use(void);
 /* Once the root is complete: its copy at the beginning of the file makes the file readable. */
 void tm_file_publish_root(void);
 /* Zeroed, page-aligned memory at the end of the file; NULL when the disk is full. */
 void *tm_file_map(size_t bytes);
-/* Gives a forked child a table of its own. */
+/* Give a forked child a table of its own. */
+void tm_file_before_fork(void);
+void tm_file_after_fork_parent(void);
 void tm_file_after_fork_child(void);
 /* Writes the whole table to a new file of the same format, from C alone.  False: errno tells, no file is left. */
 bool tm_file_write_image(const char *path);
 /* Fills in "%p" (pid) and "%n" (a number).  False: too long. */
 bool tm_file_expand(const char *pattern, uint32_t number, char *path, size_t size);
+/* Creates a file that did not exist, for its owner alone; -1: errno tells. */
+int tm_file_new(const char *path);
+bool tm_file_write(int file, const char *bytes, size_t size, off_t offset);
+/* Between these two, a file that becomes too long (ulimit -f) is an error and not a signal. */
+struct tm_file_guard {
+    sigset_t signal;
+    sigset_t before;
+    bool was_pending;
+};
+void tm_file_guard(struct tm_file_guard *guard);
+void tm_file_unguard(const struct tm_file_guard *guard);
 
 /* ---- limit.c: doing something before the memory is gone ---------------------------------------------------------------- */
 
 /* Reads PYTHONTM_LIMIT and its companions.  Called by start(). */
 void tm_limit_configure(void);
+void tm_limit_after_fork_child(void);
 /* The live bytes have reached tm_runtime.limit. */
 void tm_limit_crossed(uint64_t live);
 
