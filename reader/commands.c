@@ -44,6 +44,34 @@ static const struct tm_option min_size_option = {
     "min-size", 'm', "BYTES", TM_KIND_SIZE, FIELD(min_size), NULL, "Only blocks of at least so many bytes (64K, 1M)"};
 static const struct tm_option frames_option = {
     "frames", 'n', "N", TM_KIND_NUMBER, FIELD(frames), NULL, "Record the newest N frames of each traceback (1)"};
+static const struct tm_option file_option = {
+    "file",
+    'f',
+    "PATH",
+    TM_KIND_FILE,
+    FIELD(table_file),
+    NULL,
+    "Keep the table in a new file, which survives SIGKILL; %p in PATH is the pid"};
+static const struct tm_option byte_limit_option = {
+    "limit", 'l', "BYTES", TM_KIND_SIZE, FIELD(byte_limit), NULL, "Act when so many bytes are traced (500M, 2G)"};
+static const struct tm_option on_limit_option = {
+    "on-limit",
+    0,
+    "WHAT",
+    TM_KIND_CHOICE,
+    FIELD(on_limit),
+    tm_on_limit_names,
+    "At the limit: dump the table to a file (the default), leave a core of "
+    "a copy and go on, or abort"};
+static const struct tm_option every_option = {
+    "every", 0, "PERCENT", TM_KIND_WORD, FIELD(every), NULL, "Act again whenever PERCENT of the limit have been added"};
+static const struct tm_option dump_file_option = {"dump-file",
+                                                  'o',
+                                                  "PATH",
+                                                  TM_KIND_FILE,
+                                                  FIELD(dump_file),
+                                                  NULL,
+                                                  "Where to dump; %p is the pid, %n the number (tm-%p-%n.table)"};
 
 const struct tm_verb tm_verbs[] = {
     {
@@ -87,11 +115,14 @@ const struct tm_verb tm_verbs[] = {
     {
         .name = "run",
         .summary = "Run a command with tracing on from its first line",
-        .help = "Its children are traced too.\n\n"
-                "Example: tm run -n 25 -- python3 app.py",
+        .help = "Its children are traced too.  Without %p in PATH, their tables are kept in memory.\n\n"
+                "Example: tm run -n 25 -- python3 app.py\n"
+                "         tm run --file app.%p.tm -- python3 app.py\n"
+                "         tm run --limit 2G --on-limit core --every 10% -- python3 app.py",
         .flags = TM_VERB_NO_TARGET | TM_VERB_COMMAND_LINE | TM_VERB_REST,
         .run = tm_run_run,
-        .options = {&frames_option},
+        .options = {&frames_option, &file_option, &byte_limit_option, &on_limit_option, &every_option,
+                    &dump_file_option},
     },
     {
         .name = "help",

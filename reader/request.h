@@ -34,6 +34,11 @@ struct tm_request {
     bool all;
     bool cumulative;
     bool no_source;
+    const char *table_file; /* of tm run: where evidence goes */
+    const char *dump_file;
+    uint64_t byte_limit;
+    uint32_t on_limit; /* index into tm_on_limit_names */
+    const char *every;
     char **rest; /* of a verb with TM_VERB_REST */
     int rest_count;
 
@@ -118,6 +123,8 @@ void tm_print_place(struct tm_request *request, uint32_t location);
 /* [{"filename", "lineno", "name"}...], most recent first */
 struct json_object *tm_json_traceback(const struct tm_model *model, uint32_t stack);
 struct json_object *tm_json_frame(const struct tm_model *model, uint32_t location, bool lineno, bool name);
+
+extern const char *const tm_on_limit_names[]; /* verb_run.c */
 
 /* ---- verbs -------------------------------------------------------------------------------------------------------- */
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* run: starts a command with the runtime in its environment.  Where it is follows from where this program is. */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "request.h"
@@ -54,6 +56,84 @@ static struct tm_error *join(const char *variable, const char *before, const cha
     return failed ? tm_error_no_memory() : NULL;
 }
 
+/* ---- where evidence goes, and when: the environment that runtime/table_file.c and runtime/limit.c read ------------ */
+
+const char *const tm_on_limit_names[] = {"dump", "core", "abort", NULL};
+
+static struct tm_error *put(const char *variable, const char *value)
+{
+    return setenv(variable, value, 1) ? tm_error_no_memory() : NULL;
+}
+
+/* Absolute, so that it is where the user said, wherever the program goes (daemons go to /).  Its folder must take files. */
+static struct tm_error *put_path(const char *variable, const char *option, const char *path)
+{
+    char full[PATH_MAX], folder[PATH_MAX] = "";
+    if (!*path || (path[0] != '/' && !getcwd(folder, sizeof(folder))) ||
+        (size_t)snprintf(full, sizeof(full), "%s%s%s", folder, folder[0] ? "/" : "", path) >= sizeof(full))
+        return tm_error(TM_ERROR_USAGE, "%s needs a path, not '%.100s'", option, path);
+    snprintf(folder, sizeof(folder), "%s", full);
+    *strrchr(folder, '/') = 0;
+    if (access(folder[0] ? folder : "/", W_OK | X_OK) != 0)
+        return tm_error_because(tm_error(TM_ERROR_SYSTEM, "%s %s cannot be written", option, path), "%s: %s",
+                                folder[0] ? folder : "/", strerror(errno));
+    struct stat status;
+    if (!strchr(path, '%') && lstat(full, &status) == 0)
+        return tm_error_try(tm_error_because(tm_error(TM_ERROR_SYSTEM, "%s %s exists already", option, path),
+                                             "evidence is never overwritten"),
+                            "%s %s.%%p, where %%p becomes the pid", option, path);
+    return put(variable, full);
+}
+
+static struct tm_error *put_every(const char *word)
+{
+    char *end, number[24];
+    errno = 0;
+    unsigned long percent = strtoul(word, &end, 10);
+    if (*end == '%')
+        end++;
+    if (!isdigit((unsigned char)word[0]) || *end || errno || !percent || percent > 1000)
+        return tm_error_try(
+            tm_error(TM_ERROR_USAGE, "--every must be per cent of the limit, 1 to 1000, not '%s'", word),
+            "--every 10%%");
+    snprintf(number, sizeof(number), "%lu", percent);
+    return put("PYTHONTM_EVERY", number);
+}
+
+static struct tm_error *put_evidence(const struct tm_request *request)
+{
+    char number[24];
+    const char *only = request->on_limit    ? "--on-limit"
+                       : request->every     ? "--every"
+                       : request->dump_file ? "--dump-file"
+                                            : NULL;
+    bool dumps = !strcmp(tm_on_limit_names[request->on_limit], "dump");
+    if (only && !request->byte_limit)
+        return tm_error_try(tm_error(TM_ERROR_USAGE, "%s needs a --limit of at least one byte", only),
+                            "tm run --limit 2G %s ...", only);
+    if (request->dump_file && !dumps)
+        return tm_error_because(tm_error(TM_ERROR_USAGE, "--dump-file does not go with --on-limit %s",
+                                         tm_on_limit_names[request->on_limit]),
+                                "the kernel writes cores where /proc/sys/kernel/core_pattern says");
+    if (request->every && !strcmp(tm_on_limit_names[request->on_limit], "abort"))
+        return tm_error(TM_ERROR_USAGE, "--every does not go with --on-limit abort");
+    if (request->every && request->dump_file && !strstr(request->dump_file, "%n"))
+        return tm_error_try(tm_error(TM_ERROR_USAGE, "--every makes several dumps: their names need a number"),
+                            "--dump-file %s.%%n", request->dump_file);
+    struct tm_error *error = request->table_file ? put_path("PYTHONTM_FILE", "--file", request->table_file) : NULL;
+    if (error || !request->byte_limit)
+        return error;
+    snprintf(number, sizeof(number), "%" PRIu64, request->byte_limit);
+    error = put("PYTHONTM_LIMIT", number);
+    if (!error)
+        error = put("PYTHONTM_ON_LIMIT", tm_on_limit_names[request->on_limit]);
+    if (!error && request->every)
+        error = put_every(request->every);
+    if (!error && dumps)
+        error = put_path("PYTHONTM_DUMP", "--dump-file", request->dump_file ? request->dump_file : "tm-%p-%n.table");
+    return error;
+}
+
 struct tm_error *tm_run_run(struct tm_request *request)
 {
     char folder[PATH_MAX], preload[PATH_MAX + 32], packages[PATH_MAX + 32], number[24];
@@ -75,6 +155,8 @@ struct tm_error *tm_run_run(struct tm_request *request)
     error = join("LD_PRELOAD", preload, NULL);
     if (!error)
         error = join("PYTHONPATH", NULL, packages);
+    if (!error)
+        error = put_evidence(request);
     if (error)
         return error;
     setenv("PYTHONTM", number, 1);
