@@ -32,7 +32,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---- what is built from what -----------------------------------------------------------------------------------
 
-PACKAGES := libelf libdw json-c libzstd liblz4 liblzma zlib
+PACKAGES := libelf libdw json-c libzstd liblz4 liblzma zlib smartcols
 ENGINE_SOURCES := $(filter-out reader/main.c,$(wildcard reader/*.c))
 RUNTIME_SOURCES := $(filter-out runtime/preload.c,$(wildcard runtime/*.c))
 BINDING_SOURCES := $(wildcard runtime/python/engine/*.c)

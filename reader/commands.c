@@ -73,6 +73,82 @@ static const struct tm_option dump_file_option = {"dump-file",
                                                   NULL,
                                                   "Where to dump; %p is the pid, %n the number (tm-%p-%n.table)"};
 
+static const struct tm_option per_option = {
+    "by",
+    'b',
+    "GROUP",
+    TM_KIND_CHOICE,
+    FIELD(per),
+    tm_per_names,
+    "All blocks together (the default), or by lineno, filename, function or traceback"};
+static const struct tm_option all_blocks_option = {
+    "all", 'a', NULL, TM_KIND_FLAG, FIELD(all), NULL, "Show all blocks, not only N"};
+static const struct tm_option min_percent_option = {"min-percent",
+                                                    'p',
+                                                    "PERCENT",
+                                                    TM_KIND_PERCENT,
+                                                    FIELD(min_percent),
+                                                    NULL,
+                                                    "Fold what holds less than so much of the whole (0.5)"};
+static const struct tm_option no_trunc_option = {
+    "no-trunc", 0, NULL, TM_KIND_FLAG, FIELD(no_trunc), NULL, "Do not cut lines where the terminal ends"};
+static const struct tm_option include_option = {
+    "include",
+    'i',
+    "PATTERN[:LINE]",
+    TM_KIND_WORDS,
+    FIELD(include),
+    NULL,
+    "Only blocks allocated in files whose names match, such as '*/app/*.py' or '*/app.py:12'; may be given again"};
+static const struct tm_option exclude_option = {"exclude",
+                                                'x',
+                                                "PATTERN[:LINE]",
+                                                TM_KIND_WORDS,
+                                                FIELD(exclude),
+                                                NULL,
+                                                "No blocks allocated in files whose names match; may be given again"};
+static const struct tm_option all_frames_option = {
+    "all-frames",
+    0,
+    NULL,
+    TM_KIND_FLAG,
+    FIELD(all_frames),
+    NULL,
+    "Patterns look at all frames of a traceback, not only at the newest"};
+static const struct tm_option domain_option = {
+    "domain",
+    'd',
+    "N",
+    TM_KIND_WORDS,
+    FIELD(domains),
+    NULL,
+    "Only blocks of this domain; 0 is Python's own memory; may be given again"};
+static const struct tm_option no_domain_option = {
+    "exclude-domain", 0, "N", TM_KIND_WORDS, FIELD(no_domains), NULL, "No blocks of this domain"};
+static const struct tm_option blocks_option = {
+    "blocks",
+    0,
+    NULL,
+    TM_KIND_FLAG,
+    FIELD(with_blocks),
+    NULL,
+    "With all single blocks, for blocks, sizes, traceback and check: addresses and sizes, no contents"};
+static const struct tm_option redact_option = {
+    "redact",
+    0,
+    NULL,
+    TM_KIND_FLAG,
+    FIELD(redact),
+    NULL,
+    "Hashes in place of the names of files and functions, and no command line"};
+static const struct tm_option force_option = {
+    "force", 'f', NULL, TM_KIND_FLAG, FIELD(force), NULL, "Replace FILE if it exists"};
+
+#define FILTERS &include_option, &exclude_option, &all_frames_option, &domain_option, &no_domain_option
+
+const char tm_filters_help[] = "As in tracemalloc's filter_traces(): a block stays if any --include or --domain\n"
+                               "hits it (if there is one), and no --exclude or --exclude-domain does.\n";
+
 const struct tm_verb tm_verbs[] = {
     {
         .name = "top",
@@ -81,7 +157,15 @@ const struct tm_verb tm_verbs[] = {
                 "Example: tm top 20 --by traceback",
         .run = tm_run_top,
         .arguments = {{"N", TM_KIND_NUMBER, true, FIELD(limit)}},
-        .options = {&by_option, &cumulative_option, &all_option, &no_source_option, &tracer_option, &json_option},
+        .options = {&by_option, &cumulative_option, &all_option, FILTERS, &no_source_option, &no_trunc_option,
+                    &tracer_option, &json_option},
+    },
+    {
+        .name = "tree",
+        .summary = "Show the call tree, with what each line holds itself and in all",
+        .help = "Example: tm tree --by function --min-percent 5",
+        .run = tm_run_tree,
+        .options = {&by_option, &min_percent_option, FILTERS, &no_trunc_option, &tracer_option, &json_option},
     },
     {
         .name = "traceback",
@@ -90,27 +174,60 @@ const struct tm_verb tm_verbs[] = {
                 "Example: tm traceback 0x7f0123456780",
         .run = tm_run_traceback,
         .arguments = {{"ADDR", TM_KIND_ADDRESS, false, FIELD(address)}},
-        .options = {&no_source_option, &tracer_option, &json_option},
+        .options = {FILTERS, &no_source_option, &tracer_option, &json_option},
     },
     {
         .name = "blocks",
         .summary = "Show the biggest single blocks",
-        .help = "Example: tm blocks --limit 20 --min-size 1M",
+        .help = "Example: tm blocks --limit 20 --min-size 1M\n"
+                "         tm blocks --all --include '*/app.py:12'",
         .run = tm_run_blocks,
-        .options = {&limit_option, &min_size_option, &no_source_option, &tracer_option, &json_option},
+        .options = {&limit_option, &all_blocks_option, &min_size_option, FILTERS, &no_source_option, &no_trunc_option,
+                    &tracer_option, &json_option},
+    },
+    {
+        .name = "sizes",
+        .summary = "Show how many blocks there are of which size",
+        .help = "Example: tm sizes --by lineno --limit 3",
+        .run = tm_run_sizes,
+        .options = {&per_option, &limit_option, &all_option, &min_size_option, FILTERS, &no_source_option,
+                    &no_trunc_option, &tracer_option, &json_option},
+    },
+    {
+        .name = "diff",
+        .summary = "Show what has changed since another core, process or snapshot",
+        .help = "OLD is a core file, a snapshot file (see dump) or the pid of a live process.\n\n"
+                "Example: tm diff before.tm --by filename",
+        .flags = TM_VERB_SOURCE_LAST,
+        .run = tm_run_diff,
+        .arguments = {{"OLD", TM_KIND_FILE, false, FIELD(old)}},
+        .options = {&by_option, &cumulative_option, &limit_option, &all_option, FILTERS, &no_source_option,
+                    &no_trunc_option, &tracer_option, &json_option},
+    },
+    {
+        .name = "dump",
+        .summary = "Write a snapshot file: who holds what, but nothing of what is held",
+        .help = "FILE can be given wherever a core file can, on any machine.  It is written as a\n"
+                "whole or not at all, and only its owner can read it.\n\n"
+                "With --redact, hashes are made with the key in the environment variable\n"
+                "TM_REDACT_KEY: who does not know it cannot test guesses.\n\n"
+                "Example: tm dump --redact before.tm",
+        .run = tm_run_dump,
+        .arguments = {{"FILE", TM_KIND_FILE, false, FIELD(file)}},
+        .options = {&blocks_option, &redact_option, &force_option, FILTERS, &tracer_option, &json_option},
     },
     {
         .name = "info",
         .summary = "Show who was traced, since when, and how much there is",
         .run = tm_run_info,
-        .options = {&tracer_option, &json_option},
+        .options = {FILTERS, &tracer_option, &json_option},
     },
     {
         .name = "check",
         .summary = "Compare the running totals with a scan of all blocks",
         .help = "Reads every part of the table and says what is missing or wrong, and where.",
         .run = tm_run_check,
-        .options = {&tracer_option, &json_option},
+        .options = {FILTERS, &tracer_option, &json_option},
     },
     {
         .name = "run",
@@ -232,7 +349,7 @@ struct tm_error *tm_run_help(struct tm_request *request)
                       verb->summary);
     }
     tm_text_print(text, "\n`tm help VERB` tells more.%s\n",
-                  has_source ? "  SOURCE is a core file or the pid of a live process." : "");
+                  has_source ? "  SOURCE is a core file, a snapshot file, or the pid of a live process." : "");
     return NULL;
 }
 
@@ -262,7 +379,9 @@ static struct tm_error *open_model(struct tm_request *request)
     struct tm_error *error = tm_face_has_target(request->face)
                                  ? tm_target_open_face(request->face, &request->target)
                                  : tm_target_open_source(request->face, request->source, &request->target);
-    return error ? error : tm_model_open_tracer(request->target, request->tracer, &request->model);
+    if (!error)
+        error = tm_model_open_tracer(request->target, request->tracer, &request->model);
+    return error ? error : tm_request_select(request, request->model, &request->selection);
 }
 
 static struct tm_error *carry_out(struct tm_request *request, int argc, char **argv)
@@ -283,7 +402,7 @@ int32_t tm_command(const struct tm_face *given, int32_t argc, const char *const 
     struct tm_face face = {0};
     memcpy(&face, given, given->size < sizeof(face) ? given->size : sizeof(face));
     struct tm_output output = {.face = &face};
-    struct tm_request request = {.face = &face, .output = &output};
+    struct tm_request request = {.face = &face, .output = &output, .min_percent = 0.5};
     struct tm_error *error = NULL;
     const char *name = argc > 0 ? argv[0] : "help";
     if (!strcmp(name, "--help") || !strcmp(name, "-h"))
@@ -313,10 +432,15 @@ int32_t tm_command(const struct tm_face *given, int32_t argc, const char *const 
     }
     tm_error_destroy(error);
     tm_lines_destroy(request.lines);
+    tm_request_unselect(request.selection);
     tm_model_destroy(request.model);
     if (request.target)
         tm_target_destroy(request.target);
     tm_text_free(&output.text);
+    const struct tm_words *const words_of[] = {&request.include, &request.exclude, &request.domains,
+                                               &request.no_domains};
+    for (size_t i = 0; i < sizeof(words_of) / sizeof(words_of[0]); i++)
+        free(words_of[i]->items);
     free(request.joined);
     free(words);
     return status;

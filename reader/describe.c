@@ -8,8 +8,9 @@
 #include "request.h"
 
 static const char *const kinds[] = {
-    [TM_KIND_FLAG] = "flag", [TM_KIND_NUMBER] = "number",   [TM_KIND_SIZE] = "size", [TM_KIND_CHOICE] = "choice",
-    [TM_KIND_WORD] = "word", [TM_KIND_ADDRESS] = "address", [TM_KIND_FILE] = "file",
+    [TM_KIND_FLAG] = "flag",     [TM_KIND_NUMBER] = "number",   [TM_KIND_SIZE] = "size",
+    [TM_KIND_CHOICE] = "choice", [TM_KIND_PERCENT] = "number",  [TM_KIND_WORDS] = "word",
+    [TM_KIND_WORD] = "word",     [TM_KIND_ADDRESS] = "address", [TM_KIND_FILE] = "file",
 };
 
 static struct json_object *describe_option(const struct tm_option *option)
@@ -150,8 +151,14 @@ int32_t tm_complete(const struct tm_face *given, int32_t argc, const char *const
         if (argv[i][0] != '-' && !waiting_option(verb, argv[i - 1]))
             given_arguments++;
     }
-    if (!tm_face_has_target(&face) && !(verb->flags & TM_VERB_NO_TARGET) && given_arguments-- == 0)
-        return TM_COMPLETE_FILE;
+    int place_of_source = 0;
+    while (verb->flags & TM_VERB_SOURCE_LAST && place_of_source < 3 && verb->arguments[place_of_source].name)
+        place_of_source++;
+    if (!tm_face_has_target(&face) && !(verb->flags & TM_VERB_NO_TARGET)) {
+        if (given_arguments == place_of_source)
+            return TM_COMPLETE_FILE;
+        given_arguments -= given_arguments > place_of_source;
+    }
     if (verb->run == tm_run_help)
         offer_verbs(&completion, &face);
     if (given_arguments < 3 && verb->arguments[given_arguments].name)

@@ -5,6 +5,7 @@
 
 #include "json.h"
 #include "request.h"
+#include "statistics.h"
 
 /* ---- text ----------------------------------------------------------------------------------------------------------- */
 
@@ -24,6 +25,11 @@ void tm_print_header(struct tm_request *request)
     if (model->lost)
         tm_text_print(text, ", %" PRIu64 " allocations lost", model->lost);
     tm_text_print(text, "\n");
+    if (request->selection) {
+        tm_text_print(text, "selected: ");
+        tm_text_add_size(text, (double)request->selection->size, false);
+        tm_text_print(text, " in %" PRId64 " blocks\n", request->selection->count);
+    }
     if (model->incomplete_count)
         tm_text_print(text, "lower bound: part of the table is missing\n");
     size_t notes = tm_model_notes(model);
@@ -33,26 +39,57 @@ void tm_print_header(struct tm_request *request)
         tm_text_print(text, "  and %zu more\n", model->incomplete_count - notes);
 }
 
-void tm_print_place(struct tm_request *request, uint32_t location)
+void tm_text_group(struct tm_text *text, const struct tm_model *model, uint32_t group, uint32_t location)
 {
-    const struct tm_model_location *place = &request->model->locations[location];
-    tm_text_add_name(&request->output->text, tm_model_text(request->model, place->filename));
-    tm_text_print(&request->output->text, ":%" PRIu32, place->lineno);
+    const struct tm_model_location *place = &model->locations[location];
+    if (group == TM_GROUP_FUNCTION) {
+        tm_text_add_name(text, tm_model_text(model, place->name));
+        tm_text_print(text, " (");
+        tm_text_add_name(text, tm_model_text(model, place->filename));
+        tm_text_print(text, ")");
+        return;
+    }
+    tm_text_add_name(text, tm_model_text(model, place->filename));
+    tm_text_print(text, ":%" PRIu32, group == TM_GROUP_FILENAME ? 0 : place->lineno);
 }
 
-void tm_print_source_line(struct tm_request *request, uint32_t location, const char *indent)
+void tm_text_numbers(struct tm_text *text, int64_t size, int64_t count)
+{
+    tm_text_print(text, "size=");
+    tm_text_add_size(text, (double)size, false);
+    tm_text_print(text, ", count=%" PRId64, count);
+    if (count) {
+        tm_text_print(text, ", average=");
+        tm_text_add_size(text, (double)size / (double)count, false);
+    }
+}
+
+void tm_print_place(struct tm_request *request, uint32_t location)
+{
+    tm_text_group(&request->output->text, request->model, TM_GROUP_LINENO, location);
+}
+
+void tm_text_source_line(struct tm_text *text, struct tm_request *request, uint32_t location)
 {
     const struct tm_model_location *place = &request->model->locations[location];
     if (request->no_source)
         return;
     if (!request->lines)
         request->lines = tm_lines_create(request->model);
-    struct tm_string_ref line = tm_lines_get(request->lines, place->filename, place->lineno);
-    if (!line.length)
-        return;
-    tm_text_print(&request->output->text, "%s", indent);
-    tm_text_add_name(&request->output->text, line);
-    tm_text_print(&request->output->text, "\n");
+    tm_text_add_name(text, tm_lines_get(request->lines, place->filename, place->lineno));
+}
+
+void tm_print_source_line(struct tm_request *request, uint32_t location, const char *indent)
+{
+    struct tm_text *text = &request->output->text;
+    size_t before = text->size;
+    tm_text_print(text, "%s", indent);
+    size_t start = text->size;
+    tm_text_source_line(text, request, location);
+    if (text->size > start)
+        tm_text_print(text, "\n");
+    else
+        text->size = before;
 }
 
 static void print_frame(struct tm_request *request, uint32_t location, const char *indent)
@@ -93,6 +130,25 @@ void tm_print_traceback(struct tm_request *request, uint32_t stack, const char *
     free(frames);
 }
 
+struct tm_error *tm_request_needs_names(const struct tm_request *request)
+{
+    if (request->group != TM_GROUP_FUNCTION || request->model->has_names)
+        return NULL;
+    return tm_error_try(tm_error_because(tm_error(TM_ERROR_USAGE, "the functions are not known"),
+                                         "%s records files and lines only", request->model->tracer),
+                        "--by lineno");
+}
+
+struct tm_error *tm_request_check_group(const struct tm_request *request)
+{
+    if (request->group == TM_GROUP_TRACEBACK && request->cumulative)
+        return tm_error_try(
+            tm_error_because(tm_error(TM_ERROR_USAGE, "--cumulative cannot be used with --by traceback"),
+                             "a block has one traceback, but many lines"),
+            "--by lineno, filename or function");
+    return tm_request_needs_names(request);
+}
+
 /* ---- JSON ----------------------------------------------------------------------------------------------------------- */
 
 struct json_object *tm_json_frame(const struct tm_model *model, uint32_t location, bool lineno, bool name)
@@ -103,6 +159,25 @@ struct json_object *tm_json_frame(const struct tm_model *model, uint32_t locatio
     tm_json_put(frame, "lineno", json_object_new_int64(lineno ? place->lineno : 0));
     tm_json_put(frame, "name", name && place->name ? tm_json_name(tm_model_text(model, place->name)) : NULL);
     return frame;
+}
+
+struct json_object *tm_json_group(const struct tm_model *model, uint32_t group, uint32_t stack, uint32_t location)
+{
+    if (group == TM_GROUP_TRACEBACK)
+        return tm_json_traceback(model, stack);
+    struct json_object *frames = json_object_new_array();
+    json_object_array_add(frames, tm_json_frame(model, location, group == TM_GROUP_LINENO, group != TM_GROUP_FILENAME));
+    return frames;
+}
+
+void tm_json_put_selected(struct json_object *object, const struct tm_request *request)
+{
+    if (!request->selection)
+        return;
+    struct json_object *selected = json_object_new_object();
+    tm_json_put(selected, "size", json_object_new_int64(request->selection->size));
+    tm_json_put(selected, "count", json_object_new_int64(request->selection->count));
+    tm_json_put(object, "selected", selected);
 }
 
 struct json_object *tm_json_traceback(const struct tm_model *model, uint32_t stack)

@@ -86,6 +86,35 @@ static struct tm_error *parse_choice(const char *name, const char *word, const c
     return nearest ? tm_error_try(error, "%s %s", name, nearest) : error;
 }
 
+static struct tm_error *parse_percent(const char *name, const char *word, double *ret)
+{
+    char *end;
+    /* Not strtod(): in a debugger's locale the point may be a comma. */
+    uint64_t whole = strtoull(word, &end, 10);
+    double value = (double)whole, place = 0.1;
+    bool ok = isdigit((unsigned char)word[0]);
+    if (*end == '.') {
+        for (end++; isdigit((unsigned char)*end); end++, place /= 10)
+            value += (*end - '0') * place;
+    }
+    if (*end == '%')
+        end++;
+    if (!ok || *end || value > 100)
+        return tm_error(TM_ERROR_USAGE, "%s must be a number from 0 to 100, not '%s'", name, word);
+    *ret = value;
+    return NULL;
+}
+
+static struct tm_error *add_word(struct tm_words *words, const char *word)
+{
+    const char **items = reallocarray(words->items, words->count + 1, sizeof(*items));
+    if (!items)
+        return tm_error_no_memory();
+    words->items = items;
+    items[words->count++] = word;
+    return NULL;
+}
+
 static struct tm_error *parse_value(struct tm_request *request, const char *name, enum tm_kind kind, size_t field,
                                     const char *const *choices, const char *word)
 {
@@ -100,6 +129,10 @@ static struct tm_error *parse_value(struct tm_request *request, const char *name
         return parse_size(name, word, into);
     case TM_KIND_CHOICE:
         return parse_choice(name, word, choices, into);
+    case TM_KIND_PERCENT:
+        return parse_percent(name, word, into);
+    case TM_KIND_WORDS:
+        return add_word(into, word);
     case TM_KIND_WORD:
     case TM_KIND_ADDRESS:
     case TM_KIND_FILE:
@@ -160,16 +193,17 @@ static bool continues_address(struct parser *parser, const struct tm_argument *l
 static void take_argument(struct parser *parser, char *word)
 {
     struct tm_request *request = parser->request;
-    int index = parser->given++;
-    if (parser->wants_source && index-- == 0) {
+    const struct tm_argument *arguments = request->verb->arguments;
+    const size_t room = sizeof(request->verb->arguments) / sizeof(arguments[0]);
+    int count = 0, index = parser->given++;
+    while (count < (int)room && arguments[count].name)
+        count++;
+    int place_of_source = request->verb->flags & TM_VERB_SOURCE_LAST ? count : 0;
+    if (parser->wants_source && index == place_of_source) {
         request->source = word;
         return;
     }
-    const struct tm_argument *arguments = request->verb->arguments;
-    const size_t room = sizeof(request->verb->arguments) / sizeof(arguments[0]);
-    int count = 0;
-    while (count < (int)room && arguments[count].name)
-        count++;
+    index -= parser->wants_source && index > place_of_source;
     if (index < count)
         parser->error =
             parse_value(request, arguments[index].name, arguments[index].kind, arguments[index].field, NULL, word);
@@ -319,10 +353,10 @@ static struct tm_error *check_arguments(const struct parser *parser)
 {
     const struct tm_request *request = parser->request;
     int given = parser->given - parser->wants_source;
-    if (given < 0)
-        return see_help(
-            tm_error(TM_ERROR_USAGE, "tm %s needs to know where to look: a core file or a pid", request->verb->name),
-            request);
+    if (parser->wants_source && !request->source)
+        return see_help(tm_error(TM_ERROR_USAGE, "tm %s needs to know where to look: a core file, a snapshot or a pid",
+                                 request->verb->name),
+                        request);
     for (int i = given; i < 3 && request->verb->arguments[i].name; i++) {
         if (!request->verb->arguments[i].optional)
             return see_help(
@@ -363,10 +397,13 @@ void tm_usage_text(const struct tm_verb *verb, bool has_source, struct tm_text *
     tm_text_print(text, "%s", verb->name);
     if (verb->options[0])
         tm_text_print(text, " [OPTION]...");
-    if (has_source && !(verb->flags & TM_VERB_NO_TARGET))
+    has_source &= !(verb->flags & TM_VERB_NO_TARGET);
+    if (has_source && !(verb->flags & TM_VERB_SOURCE_LAST))
         tm_text_print(text, " SOURCE");
     for (size_t i = 0; i < 3 && verb->arguments[i].name; i++)
         tm_text_print(text, verb->arguments[i].optional ? " [%s]" : " %s", verb->arguments[i].name);
+    if (has_source && (verb->flags & TM_VERB_SOURCE_LAST))
+        tm_text_print(text, " NEW");
     if (verb->flags & TM_VERB_REST)
         tm_text_print(text, " [--] COMMAND...");
 }
@@ -393,7 +430,12 @@ void tm_help_text(const struct tm_verb *verb, bool has_source, struct tm_text *t
     }
     free(formatted);
     if (has_source && !(verb->flags & TM_VERB_NO_TARGET))
-        tm_text_print(text, "SOURCE is a core file or the pid of a live process.\n");
+        tm_text_print(text, "%s is a core file, a snapshot file, or the pid of a live process.\n",
+                      verb->flags & TM_VERB_SOURCE_LAST ? "NEW" : "SOURCE");
+    for (size_t i = 0; verb->options[i]; i++) {
+        if (!strcmp(verb->options[i]->name, "include"))
+            tm_text_print(text, "%s", tm_filters_help);
+    }
     if (verb->help)
         tm_text_print(text, "%s\n", verb->help);
 }

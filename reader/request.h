@@ -9,14 +9,21 @@
 #include <stddef.h>
 
 #include "lines.h"
-#include "model.h"
+#include "selection.h"
 #include "text.h"
+
+/* Values of an option that may be given again and again. */
+struct tm_words {
+    const char **items;
+    size_t count;
+};
 
 struct tm_request {
     const struct tm_face *face;
     const struct tm_verb *verb;
     struct tm_target *target; /* opened if the verb needs it */
     struct tm_model *model;
+    struct tm_selection *selection; /* what filters leave of the model; NULL: there are none */
     struct tm_output *output;
     struct tm_lines *lines; /* made by tm_frames_... when first needed */
 
@@ -25,6 +32,8 @@ struct tm_request {
     const char *address;
     char *joined; /* address, if it was several words */
     const char *topic;
+    const char *old;  /* SOURCE to compare with */
+    const char *file; /* to write */
     uint64_t limit;
     uint64_t min_size;
     uint64_t frames;
@@ -34,6 +43,17 @@ struct tm_request {
     bool all;
     bool cumulative;
     bool no_source;
+    bool no_trunc;
+    bool all_frames;
+    bool with_blocks;
+    bool redact;
+    bool force;
+    double min_percent;
+    uint32_t per; /* 0: everything together, otherwise 1 + enum tm_group */
+    struct tm_words include;
+    struct tm_words exclude;
+    struct tm_words domains;
+    struct tm_words no_domains;
     const char *table_file; /* of tm run: where evidence goes */
     const char *dump_file;
     uint64_t byte_limit;
@@ -50,8 +70,10 @@ enum tm_kind {
     TM_KIND_FLAG,    /* bool */
     TM_KIND_NUMBER,  /* uint64_t, at least 1 */
     TM_KIND_SIZE,    /* uint64_t, "64K" */
+    TM_KIND_PERCENT, /* double */
     TM_KIND_CHOICE,  /* uint32_t, index into choices */
     TM_KIND_WORD,    /* const char * */
+    TM_KIND_WORDS,   /* struct tm_words: the option may come again */
     TM_KIND_ADDRESS, /* const char *, see tm_request_address() */
     TM_KIND_FILE,    /* const char * */
 };
@@ -77,6 +99,8 @@ struct tm_argument {
 #define TM_VERB_COMMAND_LINE UINT32_C(2) /* makes no sense in a debugger */
 #define TM_VERB_REST UINT32_C(4)         /* the first argument ends the options; all from there on is `rest` */
 
+#define TM_VERB_SOURCE_LAST UINT32_C(8) /* SOURCE stands behind the arguments */
+
 #define TM_MAX_OPTIONS 24
 
 struct tm_verb {
@@ -85,10 +109,15 @@ struct tm_verb {
     const char *help; /* paragraphs below the options */
     uint32_t flags;
     struct tm_error *(*run)(struct tm_request *request);
-    struct tm_argument arguments[3]; /* a NULL name ends */
+    struct tm_argument arguments[3];                 /* a NULL name ends */
     const struct tm_option *options[TM_MAX_OPTIONS]; /* NULL ends */
 };
 
+/* Choices of `per` */
+extern const char *const tm_per_names[];
+
+/* What verbs with filters add to their help */
+extern const char tm_filters_help[];
 extern const struct tm_verb tm_verbs[];
 extern const size_t tm_verb_count;
 /* NULL: unknown; *error says so and suggests one. */
@@ -109,6 +138,17 @@ bool tm_face_has_target(const struct tm_face *face);
 /* Value of an address: a number, or whatever the debugger understands. */
 struct tm_error *tm_request_address(struct tm_request *request, const char *text, uint64_t *ret);
 
+/* ---- narrow.c ----------------------------------------------------------------------------------------------------- */
+
+/* What the filters among the options leave of a model; *ret = NULL if there are none.  To be freed. */
+struct tm_error *tm_request_select(const struct tm_request *request, struct tm_model *model, struct tm_selection **ret);
+void tm_request_unselect(struct tm_selection *selection);
+/* Totals of the selection, or NULL for the model's own. */
+static inline const struct tm_total *tm_request_totals(const struct tm_request *request)
+{
+    return request->selection ? request->selection->totals : NULL;
+}
+
 /* ---- frames.c ----------------------------------------------------------------------------------------------------- */
 
 struct json_object;
@@ -117,11 +157,25 @@ struct json_object;
 void tm_print_header(struct tm_request *request);
 /* The frames of a traceback, oldest first, as tracemalloc's Traceback.format(). */
 void tm_print_traceback(struct tm_request *request, uint32_t stack, const char *indent);
+/* The line without white space around it; nothing if it is not to be had. */
+void tm_text_source_line(struct tm_text *text, struct tm_request *request, uint32_t location);
 void tm_print_source_line(struct tm_request *request, uint32_t location, const char *indent);
+/* The word for a group of blocks: "file:12", "file:0", "name (file)". */
+void tm_text_group(struct tm_text *text, const struct tm_model *model, uint32_t group, uint32_t location);
+/* An error if the model or the other options do not go with --by. */
+struct tm_error *tm_request_check_group(const struct tm_request *request);
+/* An error if --by function was asked for of a table without names. */
+struct tm_error *tm_request_needs_names(const struct tm_request *request);
+/* "size=..., count=..., average=..." */
+void tm_text_numbers(struct tm_text *text, int64_t size, int64_t count);
 /* "file:12" */
 void tm_print_place(struct tm_request *request, uint32_t location);
 /* [{"filename", "lineno", "name"}...], most recent first */
 struct json_object *tm_json_traceback(const struct tm_model *model, uint32_t stack);
+/* The frame that stands for a group: [{...}], or all frames if it is a traceback. */
+struct json_object *tm_json_group(const struct tm_model *model, uint32_t group, uint32_t stack, uint32_t location);
+/* Adds "selected": {"size", "count"}, if there are filters. */
+void tm_json_put_selected(struct json_object *object, const struct tm_request *request);
 struct json_object *tm_json_frame(const struct tm_model *model, uint32_t location, bool lineno, bool name);
 
 extern const char *const tm_on_limit_names[]; /* verb_run.c */
@@ -132,6 +186,10 @@ struct tm_error *tm_run_info(struct tm_request *request);
 struct tm_error *tm_run_top(struct tm_request *request);
 struct tm_error *tm_run_traceback(struct tm_request *request);
 struct tm_error *tm_run_blocks(struct tm_request *request);
+struct tm_error *tm_run_tree(struct tm_request *request);
+struct tm_error *tm_run_sizes(struct tm_request *request);
+struct tm_error *tm_run_diff(struct tm_request *request);
+struct tm_error *tm_run_dump(struct tm_request *request);
 struct tm_error *tm_run_check(struct tm_request *request);
 struct tm_error *tm_run_help(struct tm_request *request);
 struct tm_error *tm_run_run(struct tm_request *request);

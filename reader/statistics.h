@@ -39,6 +39,10 @@ struct tm_statistics {
  * traceback, as in tracemalloc; not for TM_GROUP_TRACEBACK. */
 struct tm_error *tm_statistics_make(const struct tm_model *model, const struct tm_total *totals, enum tm_group group,
                                     bool cumulative, size_t limit, struct tm_statistics *ret);
+/* Per stack of the model: index of its group among the items, UINT32_MAX if it is not there.  Not for cumulative ones.
+ * *ret is to be freed. */
+struct tm_error *tm_statistics_members(const struct tm_model *model, const struct tm_statistics *statistics,
+                                       uint32_t **ret);
 void tm_statistics_free(struct tm_statistics *statistics);
 
 /* Walks the frames of a stack's traceback, newest first, at most frame_limit:

@@ -3,14 +3,17 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "grid.h"
 #include "json.h"
 #include "request.h"
+#include "statistics.h"
 
 struct biggest {
     struct tm_block *heap; /* the smallest of those kept on top */
     size_t count;
     size_t room;
     uint64_t min_size;
+    const struct tm_selection *selection;
     uint64_t all_size;
     uint64_t all_count;
 };
@@ -50,7 +53,8 @@ static struct tm_error *take(void *context, const struct tm_block *blocks, size_
 {
     struct biggest *biggest = context;
     for (size_t i = 0; i < count; i++) {
-        if (blocks[i].size < biggest->min_size)
+        if (blocks[i].size < biggest->min_size ||
+            !tm_selection_keeps(biggest->selection, blocks[i].stack, blocks[i].domain))
             continue;
         biggest->all_size += blocks[i].size;
         biggest->all_count++;
@@ -68,11 +72,9 @@ static struct tm_error *take(void *context, const struct tm_block *blocks, size_
     return NULL;
 }
 
-static void print_text(struct tm_request *request, const struct biggest *biggest)
+static void print_plain(struct tm_request *request, const struct biggest *biggest)
 {
     struct tm_text *text = &request->output->text;
-    tm_print_header(request);
-    tm_text_print(text, "\n");
     for (size_t i = 0; i < biggest->count; i++) {
         const struct tm_block *block = &biggest->heap[i];
         uint32_t location = request->model->stacks[block->stack].location;
@@ -83,9 +85,56 @@ static void print_text(struct tm_request *request, const struct biggest *biggest
         tm_text_print(text, ", ");
         tm_print_place(request, location);
         tm_text_print(text, "\n");
-        tm_print_source_line(request, location, "    ");
+        if (tm_traceback_length(request->model, block->stack) > 1)
+            tm_print_traceback(request, block->stack, "  ");
+        else
+            tm_print_source_line(request, location, "    ");
         tm_output_some(request->output);
     }
+}
+
+static struct tm_error *print_grid(struct tm_request *request, const struct biggest *biggest)
+{
+    static const struct tm_grid_column columns[] = {
+        {"ADDRESS", true, false, false}, {"SIZE", true, false, false},   {"DOMAIN", true, false, false},
+        {"WHERE", false, true, false},   {"SOURCE", false, false, true},
+    };
+    struct tm_grid *grid = NULL;
+    struct tm_text row = {0};
+    struct tm_error *error = tm_grid_create(request, columns, request->no_source ? 4 : 5, &grid);
+    for (size_t i = 0; i < biggest->count && !error; i++) {
+        const struct tm_block *block = &biggest->heap[i];
+        uint32_t location = request->model->stacks[block->stack].location;
+        tm_text_print(&row, "0x%012" PRIx64, block->address);
+        tm_grid_next(&row);
+        tm_text_add_size(&row, (double)block->size, false);
+        tm_grid_next(&row);
+        if (block->domain)
+            tm_text_print(&row, "%" PRIu32, block->domain);
+        tm_grid_next(&row);
+        tm_text_group(&row, request->model, TM_GROUP_LINENO, location);
+        tm_grid_next(&row);
+        tm_text_source_line(&row, request, location);
+        tm_grid_next(&row);
+        error = tm_grid_row(grid, &row);
+    }
+    if (!error)
+        error = tm_grid_print(grid, request->output);
+    tm_grid_destroy(grid);
+    tm_text_free(&row);
+    return error;
+}
+
+static struct tm_error *print_text(struct tm_request *request, const struct biggest *biggest)
+{
+    struct tm_text *text = &request->output->text;
+    struct tm_error *error = NULL;
+    tm_print_header(request);
+    tm_text_print(text, "\n");
+    if (tm_grid_wanted(request) && request->model->frame_limit == 1)
+        error = print_grid(request, biggest);
+    else
+        print_plain(request, biggest);
     uint64_t rest = biggest->all_count - biggest->count;
     if (rest) {
         uint64_t size = biggest->all_size;
@@ -97,6 +146,7 @@ static void print_text(struct tm_request *request, const struct biggest *biggest
     }
     if (!biggest->all_count)
         tm_text_print(text, "no live blocks%s\n", request->min_size ? " of that size" : "");
+    return error;
 }
 
 static struct tm_error *print_json(struct tm_request *request, const struct biggest *biggest)
@@ -105,6 +155,7 @@ static struct tm_error *print_json(struct tm_request *request, const struct bigg
     struct json_object *answer = json_object_new_object(), *items = json_object_new_array();
     tm_json_put_source(answer, model);
     tm_json_put_total(answer, model);
+    tm_json_put_selected(answer, request);
     for (size_t i = 0; i < biggest->count; i++) {
         const struct tm_block *block = &biggest->heap[i];
         struct json_object *entry = json_object_new_object();
@@ -121,7 +172,13 @@ static struct tm_error *print_json(struct tm_request *request, const struct bigg
 
 struct tm_error *tm_run_blocks(struct tm_request *request)
 {
-    struct biggest biggest = {.room = request->limit ? request->limit : 10, .min_size = request->min_size};
+    struct biggest biggest = {
+        .room = request->all     ? SIZE_MAX
+                : request->limit ? request->limit
+                                 : 10,
+        .min_size = request->min_size,
+        .selection = request->selection,
+    };
     if (biggest.room > request->model->count + 65536)
         biggest.room = request->model->count + 65536; /* room is taken at once */
     biggest.heap = calloc(biggest.room, sizeof(*biggest.heap));
@@ -130,10 +187,7 @@ struct tm_error *tm_run_blocks(struct tm_request *request)
     struct tm_error *error = tm_model_each_block(request->model, take, &biggest);
     if (!error) {
         qsort(biggest.heap, biggest.count, sizeof(*biggest.heap), compare);
-        if (request->json)
-            error = print_json(request, &biggest);
-        else
-            print_text(request, &biggest);
+        error = request->json ? print_json(request, &biggest) : print_text(request, &biggest);
     }
     free(biggest.heap);
     return error;

@@ -11,7 +11,10 @@
 
 struct check {
     struct tm_request *request;
-    struct tm_total *scanned; /* per stack */
+    const struct tm_total *totals; /* per stack: as the table has them */
+    struct tm_total *scanned;      /* as the walk found them */
+    uint64_t all_size;             /* that are said to live */
+    uint64_t all_count;
     uint64_t size;
     uint64_t count;
     uint64_t differences; /* stacks whose totals differ from the scan */
@@ -23,12 +26,14 @@ static struct tm_error *take(void *context, const struct tm_block *blocks, size_
 {
     struct check *check = context;
     for (size_t i = 0; i < count; i++) {
+        if (!tm_selection_keeps(check->request->selection, blocks[i].stack, blocks[i].domain))
+            continue;
         struct tm_total *total = &check->scanned[blocks[i].stack];
         total->bytes = tm_sum(total->bytes, (int64_t)blocks[i].size);
         total->blocks++;
         check->size += blocks[i].size;
+        check->count++;
     }
-    check->count += count;
     return NULL;
 }
 
@@ -43,7 +48,7 @@ static void compare_stacks(struct check *check)
 {
     const struct tm_model *model = check->request->model;
     for (uint32_t i = 0; i < model->stack_count; i++) {
-        const struct tm_total *total = &model->totals[i], *scanned = &check->scanned[i];
+        const struct tm_total *total = &check->totals[i], *scanned = &check->scanned[i];
         if (total->bytes == scanned->bytes && total->blocks == scanned->blocks)
             continue;
         if (check->differences++ >= MAX_DIFFERENCES)
@@ -72,11 +77,11 @@ static void compare_totals(struct check *check)
     const struct tm_model *model = check->request->model;
     int64_t bytes = 0;
     for (uint32_t i = 0; i < model->stack_count; i++)
-        bytes = tm_sum(bytes, model->totals[i].bytes);
+        bytes = tm_sum(bytes, check->totals[i].bytes);
     char text[160];
-    if (bytes != (int64_t)model->size) {
+    if (bytes != (int64_t)check->all_size) {
         snprintf(text, sizeof(text), "the totals of all stacks are %" PRId64 " bytes, but %" PRIu64 " are said to live",
-                 bytes, model->size);
+                 bytes, check->all_size);
         find(check, text);
     }
     if (model->peak < model->size) {
@@ -91,6 +96,7 @@ static struct tm_error *print_json(const struct check *check)
     struct json_object *answer = json_object_new_object(), *scan = json_object_new_object();
     tm_json_put_source(answer, model);
     tm_json_put_total(answer, model);
+    tm_json_put_selected(answer, check->request);
     tm_json_put(scan, "size", json_object_new_uint64(check->size));
     tm_json_put(scan, "count", json_object_new_uint64(check->count));
     tm_json_put(answer, "scan", scan);
@@ -105,7 +111,7 @@ static void print_text(const struct check *check)
     const struct tm_model *model = check->request->model;
     struct tm_text *text = &check->request->output->text;
     tm_print_header(check->request);
-    tm_text_print(text, "\ntotals: %" PRIu64 " bytes in %" PRIu64 " blocks\n", model->size, model->count);
+    tm_text_print(text, "\ntotals: %" PRIu64 " bytes in %" PRIu64 " blocks\n", check->all_size, check->all_count);
     tm_text_print(text, "scan:   %" PRIu64 " bytes in %" PRIu64 " blocks\n", check->size, check->count);
     for (size_t i = 0; i < check->finding_count; i++)
         tm_text_print(text, "%s\n", json_object_get_string(json_object_array_get_idx(check->findings, i)));
@@ -118,7 +124,13 @@ static void print_text(const struct check *check)
 struct tm_error *tm_run_check(struct tm_request *request)
 {
     struct tm_model *model = request->model;
-    struct check check = {.request = request};
+    const struct tm_selection *selection = request->selection;
+    struct check check = {
+        .request = request,
+        .totals = selection ? selection->totals : model->totals,
+        .all_size = selection ? (uint64_t)selection->size : model->size,
+        .all_count = selection ? (uint64_t)selection->count : model->count,
+    };
     check.scanned = calloc(model->stack_count, sizeof(*check.scanned));
     if (!check.scanned)
         return tm_error_no_memory();

@@ -80,6 +80,7 @@ static struct tm_error *print_json(struct tm_request *request)
     tm_json_put(answer, "frame_limit", json_object_new_int64(model->frame_limit));
     tm_json_put(answer, "started", started[0] ? json_object_new_string(started) : NULL);
     tm_json_put_total(answer, model);
+    tm_json_put_selected(answer, request);
     tm_json_put(table, "bytes", json_object_new_uint64(model->table_bytes));
     tm_json_put(table, "stacks", json_object_new_int64(model->stack_count - 1));
     tm_json_put(table, "locations", json_object_new_int64(model->location_count - 1));

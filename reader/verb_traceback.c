@@ -64,6 +64,9 @@ struct tm_error *tm_run_traceback(struct tm_request *request)
     }
     if (block.stack >= request->model->stack_count)
         block.stack = 0; /* newer than what was read of a live process */
+    if (!tm_selection_keeps(request->selection, block.stack, block.domain))
+        return tm_error_because(tm_error(TM_ERROR_NOT_FOUND, "0x%" PRIx64 " is not among what was asked for", address),
+                                "the filters leave out the block that holds it");
     if (request->json)
         return print_json(request, address, &block);
     print_text(request, address, &block);

@@ -35,9 +35,9 @@ class CommandLine:
     def ask(self, commands, core=None, pid=None, program=None, env=None):
         answers = []
         for verb, *words in commands:
-            done = subprocess.run(
-                [str(TM), verb, str(core or pid), *words], capture_output=True, env=env or environment(), timeout=60
-            )
+            source = str(core or pid)
+            argv = [str(TM), verb] + ([*words, source] if verb == "diff" else [source, *words])
+            done = subprocess.run(argv, capture_output=True, env=env or environment(), timeout=60)
             answers.append((done.returncode, done.stdout.decode(), done.stderr.decode()))
         return answers
 

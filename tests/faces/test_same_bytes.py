@@ -35,6 +35,20 @@ ROWS = [
     (["check"], ANSWER),
     (["check", "--json"], ANSWER),
     (["top", "--all", "--cumulative", "--no-source"], ANSWER),
+    (["top", "--include", "*/app.py:4", "--exclude=*gone*"], ANSWER),
+    (["top", "--domain", "0", "--json"], ANSWER),
+    (["blocks", "--all", "-i", "*/app.py:7", "--all-frames"], ANSWER),
+    (["tree"], ANSWER),
+    (["tree", "--by", "function", "-p", "20", "--json"], ANSWER),
+    (["sizes"], ANSWER),
+    (["sizes", "--by", "lineno", "--json"], ANSWER),
+    (["diff", "{before}"], ANSWER),
+    (["diff", "{before}", "--by", "traceback", "--json"], ANSWER),
+    (["dump", "--force", "--redact", "{after}"], ANSWER),
+    (["dump", "{before}"], ERROR),
+    (["diff", "/nonexistent"], ERROR),
+    (["tree", "--by", "traceback"], ERROR),
+    (["top", "--domain", "none"], ERROR),
     (["top", "0"], ERROR),
     (["top", "-1"], ERROR),
     (["top", "many"], ERROR),
@@ -50,7 +64,7 @@ ROWS = [
 
 
 def filled(words, facts):
-    numbers = {name: hex(value) for name, value in facts.items()}
+    numbers = {name: value if isinstance(value, str) else hex(value) for name, value in facts.items()}
     return [word.format(inside=hex(facts["leaked"] + 321), **numbers) for word in words]
 
 
@@ -71,7 +85,8 @@ def check(expected, answers):
 
 
 def test_every_verb_has_a_row():
-    program = "import sys; sys.path.insert(0, 'reader'); import tm_engine; print(*(v['name'] for v in tm_engine.load('gdb').verbs))"
+    program = "import sys; sys.path.insert(0, 'reader'); import tm_engine\n"
+    program += "print(*(verb['name'] for verb in tm_engine.load('gdb').verbs))"
     verbs = subprocess.run(
         ["python3", "-c", program], cwd=str(debuggers.ROOT), capture_output=True, text=True, check=True
     ).stdout.split()
@@ -121,5 +136,6 @@ def test_the_other_spelling(corpse, debugger):
 
 
 def test_an_abbreviation(corpse, debugger):
-    said = debugger.lines(["tm traceback {leaked:#x}".format(**corpse.facts), "tm trace {leaked:#x}".format(**corpse.facts)], core=corpse.core)
+    address = hex(corpse.facts["leaked"])
+    said = debugger.lines(["tm traceback " + address, "tm trace " + address], core=corpse.core)
     assert said[0] == said[1]

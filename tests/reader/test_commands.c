@@ -208,7 +208,7 @@ static void bad_words(void **state)
         {"tpo %s", "tm: there is no verb 'tpo'.  Try: tm top\n"},
         {"xyzzy %s", "Try: tm help\n"},
         {"t %s", "tm: 't' is the beginning of several verbs"},
-        {"top", "tm: tm top needs to know where to look: a core file or a pid.  Try: tm top --help\n"},
+        {"top", "tm: tm top needs to know where to look: a core file, a snapshot or a pid.  Try: tm top --help\n"},
         {"top %s 0", "tm: N must be a whole number from 1 on, not '0'.  Try: tm top --help\n"},
         {"top %s -3", "tm: N must be a whole number from 1 on, not '-3'"},
         {"top %s 1.5", "not '1.5'"},
@@ -246,7 +246,7 @@ static void help(void **state)
     assert_int_equal(run("top --help"), 0);
     assert_has(face.out, "Usage: tm top [OPTION]... SOURCE [N]\n");
     assert_has(face.out, "-b, --by=GROUP ");
-    assert_int_equal(run("tr --help"), 0);
+    assert_int_equal(run("tra --help"), 0);
     assert_has(face.out, "Usage: tm traceback ");
     assert_int_equal(run("--version"), 0);
     assert_int_equal(strncmp(face.out, "tm ", 3), 0);
@@ -292,7 +292,7 @@ static void completion(void **state)
 {
     (void)state;
     fake_face_callbacks(&face, &core);
-    assert_completed("t", 0, NULL, TM_COMPLETE_WORDS, "top traceback ");
+    assert_completed("t", 0, NULL, TM_COMPLETE_WORDS, "top tree traceback ");
     assert_completed("--c", 1, (const char *[]){"top"}, TM_COMPLETE_WORDS, "--cumulative ");
     assert_completed("f", 2, (const char *[]){"top", "--by"}, TM_COMPLETE_WORDS, "filename function ");
     assert_completed("o", 1, (const char *[]){"traceback"}, TM_COMPLETE_EXPRESSION, "");

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "grid.h"
+
+#include <libsmartcols.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tm_grid {
+    struct libscols_table *table;
+    const struct tm_grid_column *columns;
+    size_t column_count;
+    size_t place_width; /* characters; 0: as many as there are */
+};
+
+struct tm_error *tm_grid_create(const struct tm_request *request, const struct tm_grid_column *columns, size_t count,
+                                struct tm_grid **ret)
+{
+    struct tm_grid *grid = calloc(1, sizeof(*grid));
+    if (!grid)
+        return tm_error_no_memory();
+    grid->columns = columns;
+    grid->column_count = count;
+    grid->table = scols_new_table();
+    bool ok = grid->table && !scols_table_set_column_separator(grid->table, "  ");
+    uint32_t width = request->face->width;
+    if (ok) {
+        scols_table_enable_colors(grid->table, request->face->colour != 0);
+        scols_table_set_termforce(grid->table, SCOLS_TERMFORCE_ALWAYS);
+        scols_table_set_termwidth(grid->table, request->no_trunc ? 1 << 20 : width);
+        grid->place_width = request->no_trunc ? 0 : width / 2 > 20 ? width / 2 : 20;
+    }
+    for (size_t i = 0; i < count && ok; i++) {
+        int flags = columns[i].right ? SCOLS_FL_RIGHT : columns[i].spare && !request->no_trunc ? SCOLS_FL_TRUNC : 0;
+        struct libscols_column *column = scols_table_new_column(grid->table, columns[i].name, 0, flags);
+        ok = column;
+        struct libscols_cell *header = column ? scols_column_get_header(column) : NULL;
+        if (header && request->face->colour)
+            ok = !scols_cell_set_color(header, "bold");
+        if (ok && request->face->colour)
+            ok = !scols_column_set_color(column, columns[i].place ? "cyan" : columns[i].spare ? "dim" : "reset");
+    }
+    if (!ok) {
+        tm_grid_destroy(grid);
+        return tm_error_no_memory();
+    }
+    *ret = grid;
+    return NULL;
+}
+
+/* The last `width` characters, which are what tells one place from another. */
+static const char *cut_beginning(char *text, size_t width)
+{
+    size_t size = strlen(text), characters = 0, used;
+    for (size_t i = 0; i < size; i += used) {
+        tm_utf8_next(text + i, size - i, &used);
+        characters++;
+    }
+    if (!width || characters <= width)
+        return text;
+    char *at = text;
+    for (; characters > width - 3; characters--) {
+        tm_utf8_next(at, strlen(at), &used);
+        at += used;
+    }
+    at -= 3; /* three or more were cut, each of at least one byte */
+    memcpy(at, "...", 3);
+    return at;
+}
+
+struct tm_error *tm_grid_row(struct tm_grid *grid, struct tm_text *text)
+{
+    struct libscols_line *line = text->failed ? NULL : scols_table_new_line(grid->table, NULL);
+    char *at = text->bytes;
+    bool ok = line;
+    for (size_t i = 0; i < grid->column_count && ok; i++) {
+        char *next = memchr(at, 0, text->bytes + text->size - at);
+        if (!next)
+            break;
+        ok = !scols_line_set_data(line, i, grid->columns[i].place ? cut_beginning(at, grid->place_width) : at);
+        at = next + 1;
+    }
+    text->size = 0;
+    return ok ? NULL : tm_error_no_memory();
+}
+
+struct tm_error *tm_grid_print(struct tm_grid *grid, struct tm_output *output)
+{
+    char *text = NULL;
+    if (scols_table_is_empty(grid->table))
+        return NULL;
+    if (scols_print_table_to_string(grid->table, &text) != 0 || !text)
+        return tm_error_no_memory();
+    tm_text_add(&output->text, text, strlen(text));
+    if (text[0] && text[strlen(text) - 1] != '\n')
+        tm_text_print(&output->text, "\n");
+    free(text);
+    return NULL;
+}
+
+void tm_grid_destroy(struct tm_grid *grid)
+{
+    if (!grid)
+        return;
+    scols_unref_table(grid->table);
+    free(grid);
+}

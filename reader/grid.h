@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Answers on a terminal: aligned columns as wide as it is, by libsmartcols.  Where output is not a terminal, verbs write
+ * tracemalloc's plain lines instead, which other programs read.
+ */
+#ifndef TM_GRID_H
+#define TM_GRID_H
+
+#include "request.h"
+
+struct tm_grid_column {
+    const char *name;
+    bool right; /* numbers */
+    bool place; /* a file and a line, the end of which matters: its beginning is cut if the terminal is narrow */
+    bool spare; /* gets the rest of the line, and is cut where that ends */
+};
+
+struct tm_grid;
+
+/* Whether answers are to be grids. */
+static inline bool tm_grid_wanted(const struct tm_request *request)
+{
+    return request->face->width > 0 && !request->json;
+}
+
+struct tm_error *tm_grid_create(const struct tm_request *request, const struct tm_grid_column *columns, size_t count,
+                                struct tm_grid **ret);
+/* One text for each column, with a NUL behind each of them; `text` is emptied. */
+struct tm_error *tm_grid_row(struct tm_grid *grid, struct tm_text *text);
+/* Ends a cell of a row. */
+static inline void tm_grid_next(struct tm_text *text)
+{
+    tm_text_add(text, "", 1);
+}
+struct tm_error *tm_grid_print(struct tm_grid *grid, struct tm_output *output);
+void tm_grid_destroy(struct tm_grid *grid);
+
+#endif

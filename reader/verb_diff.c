@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* diff: what has changed since another core, process or snapshot, as tracemalloc's compare_to(). */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "differences.h"
+#include "grid.h"
+#include "json.h"
+#include "request.h"
+
+struct old {
+    struct tm_target *target;
+    struct tm_model *model;
+    struct tm_selection *selection;
+};
+
+static struct tm_error *open_old(const struct tm_request *request, struct old *ret)
+{
+    *ret = (struct old){0};
+    struct tm_error *error = tm_target_open_source(request->face, request->old, &ret->target);
+    if (!error)
+        error = tm_model_open(ret->target, &ret->model);
+    return error ? error : tm_request_select(request, ret->model, &ret->selection);
+}
+
+static void close_old(struct old *old)
+{
+    tm_request_unselect(old->selection);
+    tm_model_destroy(old->model);
+    if (old->target)
+        tm_target_destroy(old->target);
+}
+
+static const struct tm_model *model_of(const struct tm_request *request, const struct old *old,
+                                       const struct tm_difference *item)
+{
+    return item->gone ? old->model : request->model;
+}
+
+/* ---- text ----------------------------------------------------------------------------------------------------------- */
+
+static void print_side(struct tm_text *text, const char *which, const struct tm_model *model,
+                       const struct tm_selection *selection)
+{
+    char *source = tm_model_source(model);
+    tm_text_print(text, "%s %s: %s", which, source ? source : "", model->incomplete_count ? "at least " : "");
+    free(source);
+    tm_text_add_size(text, selection ? (double)selection->size : (double)model->size, false);
+    tm_text_print(text, " in %" PRIu64 " blocks%s\n", selection ? (uint64_t)selection->count : model->count,
+                  selection ? " selected" : "");
+    size_t notes = tm_model_notes(model);
+    for (size_t i = 0; i < notes; i++)
+        tm_text_print(text, "  %s\n", model->incomplete[i]);
+}
+
+static void print_plain(struct tm_request *request, const struct tm_model *model, const struct tm_difference *item)
+{
+    struct tm_text *text = &request->output->text;
+    tm_text_group(text, model, request->group, item->location);
+    tm_text_print(text, ": size=");
+    tm_text_add_size(text, (double)item->size, false);
+    tm_text_print(text, " (");
+    tm_text_add_size(text, (double)item->size_diff, true);
+    tm_text_print(text, "), count=%" PRId64 " (%+" PRId64 ")", item->count, item->count_diff);
+    if (item->count) {
+        tm_text_print(text, ", average=");
+        tm_text_add_size(text, (double)item->size / (double)item->count, false);
+    }
+    tm_text_print(text, "\n");
+}
+
+static void print_source(struct tm_request *request, const struct old *old, const struct tm_difference *item)
+{
+    /* Lines and tracebacks are printed of the request's model. */
+    struct tm_request of = *request;
+    if (item->gone) {
+        of.model = old->model;
+        of.lines = NULL;
+    }
+    if (request->group == TM_GROUP_LINENO)
+        tm_print_source_line(&of, item->location, "    ");
+    else if (request->group == TM_GROUP_TRACEBACK)
+        tm_print_traceback(&of, item->stack, "");
+    if (item->gone)
+        tm_lines_destroy(of.lines);
+    else
+        request->lines = of.lines;
+}
+
+static struct tm_error *print_grid(struct tm_request *request, const struct old *old,
+                                   const struct tm_differences *differences, size_t shown)
+{
+    static const struct tm_grid_column columns[] = {
+        {"CHANGE", true, false, false}, {"SIZE", true, false, false},  {"BLOCKS", true, false, false},
+        {"COUNT", true, false, false},  {"WHERE", false, false, true},
+    };
+    struct tm_grid *grid = NULL;
+    struct tm_text row = {0};
+    struct tm_error *error = tm_grid_create(request, columns, sizeof(columns) / sizeof(columns[0]), &grid);
+    for (size_t i = 0; i < shown && !error; i++) {
+        const struct tm_difference *item = &differences->items[i];
+        tm_text_add_size(&row, (double)item->size_diff, true);
+        tm_grid_next(&row);
+        tm_text_add_size(&row, (double)item->size, false);
+        tm_grid_next(&row);
+        tm_text_print(&row, "%+" PRId64, item->count_diff);
+        tm_grid_next(&row);
+        tm_text_print(&row, "%" PRId64, item->count);
+        tm_grid_next(&row);
+        tm_text_group(&row, model_of(request, old, item), request->group, item->location);
+        tm_grid_next(&row);
+        error = tm_grid_row(grid, &row);
+    }
+    if (!error)
+        error = tm_grid_print(grid, request->output);
+    tm_grid_destroy(grid);
+    tm_text_free(&row);
+    return error;
+}
+
+static struct tm_error *print_text(struct tm_request *request, const struct old *old,
+                                   const struct tm_differences *differences, size_t shown)
+{
+    struct tm_text *text = &request->output->text;
+    struct tm_error *error = NULL;
+    print_side(text, "old:", old->model, old->selection);
+    print_side(text, "new:", request->model, request->selection);
+    tm_text_print(text, "\n");
+    if (!differences->count)
+        tm_text_print(text, "no live blocks\n");
+    if (tm_grid_wanted(request) && request->group != TM_GROUP_TRACEBACK) {
+        error = print_grid(request, old, differences, shown);
+    } else {
+        for (size_t i = 0; i < shown; i++) {
+            const struct tm_difference *item = &differences->items[i];
+            print_plain(request, model_of(request, old, item), item);
+            print_source(request, old, item);
+            tm_output_some(request->output);
+        }
+    }
+    int64_t size = 0, count = 0;
+    for (size_t i = shown; i < differences->count; i++) {
+        size = tm_sum(size, differences->items[i].size_diff);
+        count = tm_sum(count, differences->items[i].count_diff);
+    }
+    if (shown < differences->count) {
+        tm_text_print(text, "%zu other: ", differences->count - shown);
+        tm_text_add_size(text, (double)size, true);
+        tm_text_print(text, " in %+" PRId64 " blocks\n", count);
+    }
+    return error;
+}
+
+/* ---- JSON ----------------------------------------------------------------------------------------------------------- */
+
+static struct json_object *json_side(const struct tm_model *model, const struct tm_selection *selection)
+{
+    struct tm_request request = {.selection = (struct tm_selection *)selection};
+    struct json_object *object = json_object_new_object();
+    tm_json_put_source(object, model);
+    tm_json_put_total(object, model);
+    tm_json_put_selected(object, &request);
+    tm_json_put_incomplete(object, model);
+    return object;
+}
+
+static struct tm_error *print_json(struct tm_request *request, const struct old *old,
+                                   const struct tm_differences *differences, size_t shown)
+{
+    struct json_object *answer = json_object_new_object(), *items = json_object_new_array();
+    tm_json_put(answer, "old", json_side(old->model, old->selection));
+    tm_json_put(answer, "new", json_side(request->model, request->selection));
+    tm_json_put(answer, "group_by", json_object_new_string(tm_group_names[request->group]));
+    if (request->cumulative)
+        tm_json_put(answer, "cumulative", json_object_new_boolean(1));
+    for (size_t i = 0; i < shown; i++) {
+        const struct tm_difference *item = &differences->items[i];
+        struct json_object *entry = json_object_new_object();
+        tm_json_put(entry, "size", json_object_new_int64(item->size));
+        tm_json_put(entry, "size_diff", json_object_new_int64(item->size_diff));
+        tm_json_put(entry, "count", json_object_new_int64(item->count));
+        tm_json_put(entry, "count_diff", json_object_new_int64(item->count_diff));
+        tm_json_put(entry, "traceback",
+                    tm_json_group(model_of(request, old, item), request->group, item->stack, item->location));
+        json_object_array_add(items, entry);
+    }
+    tm_json_put(answer, "stats", items);
+    return tm_json_write(answer, request->output);
+}
+
+struct tm_error *tm_run_diff(struct tm_request *request)
+{
+    struct old old;
+    struct tm_differences differences = {0};
+    struct tm_error *error = tm_request_check_group(request);
+    if (error)
+        return error;
+    error = open_old(request, &old);
+    if (!error && request->group == TM_GROUP_FUNCTION && !old.model->has_names)
+        error =
+            tm_error_try(tm_error(TM_ERROR_USAGE, "the functions are not known in %s", request->old), "--by lineno");
+    const struct tm_side before = {old.model, old.selection ? old.selection->totals : NULL};
+    const struct tm_side after = {request->model, tm_request_totals(request)};
+    if (!error)
+        error = tm_differences_make(&before, &after, request->group, request->cumulative, &differences);
+    size_t limit = request->limit ? request->limit : 10;
+    size_t shown = request->all || limit > differences.count ? differences.count : limit;
+    if (!error)
+        error = request->json ? print_json(request, &old, &differences, shown)
+                              : print_text(request, &old, &differences, shown);
+    request->doubtful |= !error && old.model->incomplete_count > 0;
+    tm_differences_free(&differences);
+    close_old(&old);
+    return error;
+}
