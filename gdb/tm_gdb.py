@@ -6,14 +6,15 @@ libpython.py lives in the same __main__) get into each other's way.  Sourcing it
 """
 
 
-def _tm_load(file):
+def _tm_load():
     import importlib.util
     import os
     import sys
 
     import gdb
 
-    here = os.path.dirname(os.path.realpath(file))
+    # not __file__, which belongs to the script that sources this one, if any
+    here = os.path.dirname(os.path.realpath(sys._getframe().f_code.co_filename))
 
     def module(name, *folders):
         for folder in folders:
@@ -38,5 +39,5 @@ def _tm_load(file):
         gdb.write("%s\n" % error, gdb.STDERR)
 
 
-_tm_load(__file__)
+_tm_load()
 del _tm_load

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The commands that tm adds to GDB.  Everything about a verb comes from the engine's table: a new verb needs no line here."""
+"""The commands that tm adds to GDB.  All about a verb comes from the engine's table: a new verb needs no line here."""
 
 import contextlib
 import ctypes
@@ -37,18 +37,21 @@ def address_of(value):
     if kind == gdb.TYPE_CODE_VOID:
         raise Failure("it has no value")
     if kind in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
-        raise Failure("it is a %s, not an address; try & before it" % value.type)
+        raise Failure("it is a %s; put & before it" % value.type)
     if kind == gdb.TYPE_CODE_FLT:
-        raise Failure("it is a %s, not an address" % value.type)
+        raise Failure("it is a %s" % value.type)
     return int(value) & 0xFFFFFFFFFFFFFFFF
 
 
 def python_local(name):
-    """Address of the object that a local variable of the selected Python frame names, if CPython's libpython.py is loaded
+    """Address of the object that a variable of the selected Python frame names, if CPython's libpython.py is loaded
     (py-up and py-down select frames, py-locals lists variables); otherwise None."""
     frames = getattr(sys.modules.get("libpython") or sys.modules["__main__"], "Frame", None)
     try:
-        found, _scope = frames.get_selected_python_frame().get_pyop().get_var_by_name(name)
+        frame = frames.get_selected_python_frame()
+        while not frame.is_evalframe():  # a function of C that Python called
+            frame = frame.older()
+        found, _scope = frame.get_pyop().get_var_by_name(name)
         return found.as_address()
     except Exception:  # no such script, no Python frame, another version of libpython.py, no such variable
         return None
@@ -70,31 +73,51 @@ def evaluate(expression):
         raise Failure(str(error))
 
 
+core_files = {}  # by number of the connection, which is new for each core
+
+
+def core_file(number):
+    """Path of the core behind a connection, or None: then the engine reads through GDB."""
+    if number not in core_files:
+        # With a filter that no section passes, only the head lines remain of 60,000; but GDB looks at all of them.
+        heads = gdb.execute("maint info sections .no-such-section", to_string=True)
+        match = re.search(r"^Core file: `(.*)', file type", heads, re.MULTILINE)
+        core_files[number] = match and match.group(1)
+    path = core_files[number]
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink("/proc/self/fd/" + descriptor) == "%s (deleted)" % path:
+                return "/proc/self/fd/" + descriptor  # the path may be another core's by now
+    return path
+
+
 def load_sections():
     """The mappings that a core says it has; GDB's own reads give zeros where it has not saved them."""
+    paths = {start: path for start, _end, _flags, path in proc_mappings()}
     for line in gdb.execute("maint info sections LOAD", to_string=True).splitlines():
         match = re.match(r"\s*\[\d+\]\s+0x([0-9a-f]+)->0x([0-9a-f]+) at 0x[0-9a-f]+: load\d+a? (.*)", line)
         if match and "HAS_CONTENTS" in match.group(3):
             flags = tm_engine.REGION_READ
             flags |= 0 if "READONLY" in match.group(3) else tm_engine.REGION_WRITE
             flags |= tm_engine.REGION_EXECUTE if "CODE" in match.group(3) else 0
-            yield int(match.group(1), 16), int(match.group(2), 16), flags, None
+            start = int(match.group(1), 16)
+            yield start, int(match.group(2), 16), flags, paths.get(start)
 
 
 def proc_mappings():
-    """The mappings of a live process, which gdbserver tells too."""
-    for line in gdb.execute("info proc mappings", to_string=True).splitlines():
-        words = line.split(None, 5)
-        if len(words) < 4 or not words[0].startswith("0x"):
-            continue
-        start, end = int(words[0], 16), int(words[1], 16)
-        has_flags = len(words) > 4 and re.fullmatch("[-r][-w][-x][-ps]", words[4])  # GDB 12 and later
-        flags = 0
-        if has_flags:
-            for bit, letter in enumerate("xwr"):
-                flags |= (1 << bit) if letter in words[4] else 0
-        path = line.split(None, 5 if has_flags else 4)[5 if has_flags else 4 :]
-        yield start, end, flags, path[0].strip() if path else None
+    """The mappings of a live process, which gdbserver tells too; those of files, of a core."""
+    try:
+        listed = gdb.execute("info proc mappings", to_string=True)
+    except gdb.error:  # not every target can
+        return
+    number = r"0x([0-9a-f]+) +"
+    pattern = re.compile(r"\s*" + number * 3 + r"0x[0-9a-f]+ *([-r][-w][-x][-ps](?= |$))? *(.*)")
+    for line in listed.splitlines():
+        match = pattern.match(line)
+        if match:
+            letters = match.group(4) or ""  # GDB 12 and later
+            flags = sum(1 << bit for bit, letter in enumerate("xwr") if letter in letters)
+            yield int(match.group(1), 16), int(match.group(2), 16), flags, match.group(5).strip() or None
 
 
 class Target(tm_engine.Target):
@@ -111,10 +134,7 @@ class Target(tm_engine.Target):
         if self.nothing:
             pass
         elif self.core:
-            # By a filter that no section passes: only the head lines remain, however many segments the core has.
-            heads = gdb.execute("maint info sections .no-such-section", to_string=True)
-            match = re.search(r"^Core file: `(.*)', file type", heads, re.MULTILINE)
-            self.core_file = match.group(1) if match else None
+            self.core_file = core_file(connection.num)
         elif kind == "native":
             self.pid = self.inferior.pid
         self.stopped = not any(thread.is_running() for thread in self.inferior.threads())
@@ -173,9 +193,9 @@ def colour():
 class Interrupts:
     """Ctrl-C while the engine runs.
 
-    GDB hands it to Python, which raises KeyboardInterrupt at the next function that begins, and that is a callback of the
-    engine before its first line: no try can catch it there.  So for a while it only sets a flag.  GDB's handler of the
-    signal itself must stay, but signal.signal() replaces that too: put it back.
+    GDB hands it to Python, which raises KeyboardInterrupt at the next function that begins, and that is a callback of
+    the engine before its first line: no try can catch it there.  So for a while it only sets a flag.  GDB's handler of
+    the signal itself must stay, but signal.signal() replaces that too: put it back.
     """
 
     def __enter__(self):
@@ -258,8 +278,31 @@ class Function(gdb.Function):
 
 
 LINE_HELP = """The line of Python that allocated the block that an address lies in, as "file:line".
-Give it to printf by way of a variable (set $line = $_tm_line (p)): GDB would put a string that comes from a function into
-the memory of the process first."""
+Give it to printf by way of a variable (set $line = $_tm_line (p)): GDB would put a string that comes from a function
+into the memory of the process first."""
+
+
+class Local(gdb.Function):
+    """Address of the object that a variable of the selected Python frame names.
+Usage: $_tm_local ("NAME")
+
+Needs CPython's libpython.py.  Where C has no symbol of that name, the name alone will do: tm traceback NAME"""
+
+    def __init__(self):
+        super().__init__("_tm_local")
+
+    def invoke(self, name):
+        address = python_local(name.string())
+        if address is None:
+            raise gdb.GdbError(
+                "tm: no Python frame is selected in which %s is a variable.  Try: py-bt, which comes with Python"
+                % name.string()
+            )
+        return address
+
+
+def size_of(answer):
+    return answer["block"]["size"]
 
 
 def line_of(answer):
@@ -344,7 +387,8 @@ def register_settings(engine):
         gdb.PARAM_ZUINTEGER_UNLIMITED,
         0,
     )
-    limit.get_show_string = lambda value: "tm limit is %s." % ("each command's own" if value in ("0", "unlimited") else value)
+    own = {"0": "each command's own", "unlimited": "each command's own"}
+    limit.get_show_string = lambda value: "tm limit is %s." % own.get(value, value)
     if groups:
         Setting(
             "group-by",
@@ -400,7 +444,8 @@ def register(engine):
         if not already:
             gdb.execute("alias py-tm-%s = tm %s" % (verb["name"], verb["name"]))
     register_settings(engine)
-    Function(engine, "_tm_size", "Bytes of the traced block that an address lies in.\n", lambda answer: answer["block"]["size"])
+    Function(engine, "_tm_size", "Bytes of the traced block that an address lies in.\n", size_of)
     Function(engine, "_tm_line", LINE_HELP, line_of)
+    Local()
     if hasattr(gdb, "MICommand"):  # GDB 13 and later
         register_mi(engine)

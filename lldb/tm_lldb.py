@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """tm in LLDB:  (lldb) command script import tm_lldb.py
 
-Everything about a verb comes from the engine's table: a new verb needs no line here.  Standard library only, LLDB 14 and
+All about a verb comes from the engine's table: a new verb needs no line here.  Standard library only, LLDB 14 and
 later.  Importing it again loads it again.
 """
 
@@ -13,7 +13,9 @@ import sys
 import lldb
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-NOTHING_TO_READ = "tm: there is neither a process nor a core here.  Try: target create --core CORE, attach -p PID, or run"
+NOTHING_TO_READ = (
+    "tm: there is neither a process nor a core here.  Try: target create --core CORE, attach -p PID, or run"
+)
 BLOCK = 4 << 20  # SBProcess.ReadMemory is fastest at 1 to 8 MiB, and four times slower at 64
 
 
@@ -73,18 +75,18 @@ def _address(value, name):
     if kind.IsArrayType():
         return value.GetLoadAddress()
     if kind.GetTypeClass() in (lldb.eTypeClassStruct, lldb.eTypeClassClass, lldb.eTypeClassUnion):
-        raise tm_engine.Failure("it is a %s, not an address; try &%s" % (kind.GetName(), name))
+        raise tm_engine.Failure("it is a %s; try &%s" % (kind.GetName(), name))
     error = lldb.SBError()
     number = value.GetValueAsUnsigned(error, 0)
     if error.Fail():
         raise tm_engine.Failure("LLDB cannot read its value: %s" % (error.GetCString() or "no reason given"))
     if kind.GetTypeFlags() & lldb.eTypeIsFloat:
-        raise tm_engine.Failure("it is a %s, not an address" % kind.GetName())
+        raise tm_engine.Failure("it is a %s" % kind.GetName())
     return number
 
 
 def evaluate(frame, target, expression):
-    """An integer, a register ($rdi, rdi), a variable path (op, frame->f_code, &x, list[2]), or one of those and a number."""
+    """An integer, a register ($rdi, rdi), a variable path (op, frame->f_code, &x, list[2]), or one of those + a number."""
     text = expression.strip()
     while text.startswith("(") and text.endswith(")") and ")" not in text[:-1]:
         text = text[1:-1].strip()
@@ -114,8 +116,8 @@ def evaluate(frame, target, expression):
 
 
 def _traced_here(process):
-    """Is this process on this machine?  Its id alone does not tell: a remote one may have the id of another one here.  So
-    compare some bytes of its stack, which differ between any two processes."""
+    """Is this process on this machine?  Its id alone does not tell: a remote one may have the id of another one here.
+    So compare some bytes of its stack, which differ between any two processes."""
     frame = process.GetThreadAtIndex(0).GetFrameAtIndex(0)
     error = lldb.SBError()
     there = process.ReadMemory(frame.GetSP(), 256, error)
@@ -130,17 +132,14 @@ def _traced_here(process):
 
 def _core_file(debugger, process):
     """Path of the core, or None: then the engine reads through LLDB, and cannot tell a zero from what was not saved."""
+    with open("/proc/self/maps") as maps:  # LLDB maps cores
+        mapped = {line.rstrip("\n").split(None, 5)[5] for line in maps if line.count("/")}
     if hasattr(process, "GetCoreFile"):  # LLDB 17 and later
         file = process.GetCoreFile()
-        return os.path.join(file.GetDirectory() or "", file.GetFilename() or "") or None
-    # Older ones do not say, but map it; with one core and one such mapping there is no doubt
+        path = os.path.join(file.GetDirectory() or "", file.GetFilename() or "")
+        return path if path and path + " (deleted)" not in mapped else None  # it may be another core's by now
+    # Older ones do not say; with one core and one such mapping there is no doubt
     processes = [debugger.GetTargetAtIndex(index).GetProcess() for index in range(debugger.GetNumTargets())]
-    mapped = set()
-    with open("/proc/self/maps") as maps:
-        for line in maps:
-            words = line.rstrip("\n").split(None, 5)
-            if len(words) == 6 and words[5].startswith("/") and "x" not in words[1] and words[2].strip("0") == "":
-                mapped.add(words[5])
     cores = [path for path in mapped if _is_core(path)]
     if len(cores) == 1 and sum("core" in (one.GetPluginName() or "") for one in processes if one.IsValid()) == 1:
         return cores[0]

@@ -229,7 +229,9 @@ class Engine:
         self._library = library
         self.version = library.tm_version().decode()
         if self.version != VERSION:  # before anything else is made of what it says
-            raise Failure("is version %s, but the script is version %s.  Use the two that came together" % (self.version, VERSION))
+            raise Failure(
+                "is version %s, but the script is version %s.  Use the two that came together" % (self.version, VERSION)
+            )
         table = json.loads(library.tm_commands().decode())
         self.verbs = [verb for verb in table if not verb.get("command_line_only")]
 
@@ -282,8 +284,8 @@ def load(folder):
     path = next((path for path in tried if os.path.exists(path)), None)
     if path is None:
         raise Failure(
-            "tm: the engine, libtm.so, is neither beside the script in %s nor in %s.  Try: make -C %s, or copy libtm.so "
-            "beside the script" % (folder, tried[1][: -len("/libtm.so")], os.path.dirname(folder))
+            "tm: the engine, libtm.so, is neither beside the script in %s nor in %s.  Try: make -C %s, or copy libtm.so"
+            " beside the script" % (folder, tried[1][: -len("/libtm.so")], os.path.dirname(folder))
         )
     try:
         return Engine(ctypes.CDLL(path))

@@ -4,7 +4,7 @@
  *
  *   fake_target SOURCE FACTS abort|wait|filtered|none
  *
- * The table says that lines of SOURCE allocated a few blocks; FACTS gets the addresses as JSON once all stands.  Then the process
+ * The table says that lines of SOURCE allocated a few blocks; FACTS gets the addresses as JSON once all stands.  Then it
  * dies with a core (`abort`), sleeps to be attached to (`wait`), dies with the leaf of its map not dumped, as a
  * coredump_filter would have it (`filtered`), or dies without ever having had a table (`none`).
  *
@@ -34,7 +34,8 @@ static void *map(size_t bytes)
     return memory;
 }
 
-static struct tm_chunk *chunk(uint32_t kind, uint32_t index, uint32_t data_offset, uint32_t element_size, uint64_t capacity)
+static struct tm_chunk *chunk(uint32_t kind, uint32_t index, uint32_t data_offset, uint32_t element_size,
+                              uint64_t capacity)
 {
     size_t bytes = (data_offset + element_size * capacity + 4095) & ~(size_t)4095;
     struct tm_chunk *head = map(bytes);
@@ -52,7 +53,10 @@ static struct tm_chunk *chunk(uint32_t kind, uint32_t index, uint32_t data_offse
     return head;
 }
 
-static void *data(struct tm_chunk *head) { return (char *)head + head->data_offset; }
+static void *data(struct tm_chunk *head)
+{
+    return (char *)head + head->data_offset;
+}
 
 static struct tm_chunk *table(struct tm_table *ret, uint32_t kind, uint32_t element_size, uint32_t shift)
 {
@@ -164,7 +168,8 @@ static void die(char *leaked, char *object, int how)
     /* r12 carries the block into the core, as a register would hold an argument */
     __asm__ volatile("mov %[block], %%r12\n\tsyscall"
                      : "+a"(ret)
-                     : "D"((long)getpid()), "S"((long)SIGABRT), [block] "r"(leaked), "m"(holder), "m"(pointer), "m"(root)
+                     : "D"((long)getpid()), "S"((long)SIGABRT), [block] "r"(leaked), "m"(holder), "m"(pointer),
+                       "m"(root)
                      : "r12", "rcx", "r11", "memory");
     _exit(1);
 }
@@ -198,7 +203,8 @@ int main(int argc, char **argv)
         uint32_t key = location(source, "main", 7), other = location("/nowhere/gone \xc3\xa9\x1b[31m.py", "gone", 33);
         append(stacks, &state->stacks, 1); /* TM_STACK_NONE */
         stack(TM_STACK_NONE, 0);           /* TM_STACK_UNKNOWN */
-        uint32_t in_main = stack(TM_STACK_NONE, call), in_leak = stack(in_main, leak), in_key = stack(TM_STACK_NONE, key);
+        uint32_t in_main = stack(TM_STACK_NONE, call), in_leak = stack(in_main, leak),
+                 in_key = stack(TM_STACK_NONE, key);
         uint32_t in_other = stack(in_main, other);
 
         leaked = block(&arena, in_leak, 1000);
@@ -233,7 +239,8 @@ int main(int argc, char **argv)
         memcpy(tm_root.magic, magic, sizeof magic);
         if (strcmp(mode, "filtered") == 0) { /* the map's and the totals' pages are not in the core */
             uint64_t *high = data((struct tm_chunk *)state->map);
-            uint64_t *low = data((struct tm_chunk *)high[(uint64_t)leaked >> (TM_LEAF_ADDRESS_BITS + TM_DIRECTORY_BITS)]);
+            uint64_t *low =
+                data((struct tm_chunk *)high[(uint64_t)leaked >> (TM_LEAF_ADDRESS_BITS + TM_DIRECTORY_BITS)]);
             uint64_t leaf = low[((uint64_t)leaked >> TM_LEAF_ADDRESS_BITS) & ((1 << TM_DIRECTORY_BITS) - 1)];
             madvise((void *)leaf, ((struct tm_chunk *)leaf)->bytes, MADV_DONTDUMP);
             madvise(totals, totals->bytes, MADV_DONTDUMP);

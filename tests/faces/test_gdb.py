@@ -201,16 +201,19 @@ class Frame:
     @classmethod
     def get_selected_python_frame(cls): return cls()
     def get_pyop(self): return Code()
+    def is_evalframe(self): return True
 """
         % corpse.facts["leaked"]
     )
     said = gdb.lines(
-        ["tm traceback reports", "source %s" % stand_in, "tm traceback reports", "tm traceback other", "tm traceback leaked"],
+        ["tm traceback reports", "source %s" % stand_in, "tm traceback reports", "tm traceback other", "tm traceback leaked",
+         'tm traceback $_tm_local("reports")', 'tm traceback $_tm_local("other")'],
         core=corpse.core,
         program=corpse.program,
-    )
+    )  # fmt: skip
     assert 'No symbol "reports"' in said[0][1] and 'No symbol "other"' in said[3][1]
-    assert said[2] == said[4] and "app.py" in said[2][0]
+    assert said[2] == said[4] == said[5] and "app.py" in said[2][0]
+    assert "no Python frame is selected" in said[6][1]
 
 
 def test_errors_end_scripts_and_statuses(gdb, corpse):
@@ -224,3 +227,11 @@ def test_errors_end_scripts_and_statuses(gdb, corpse):
 def test_json_is_json(gdb, corpse):
     said = gdb.lines(["tm top --json"], core=corpse.core)
     assert json.loads(said[0][0])["stats"][0]["size"] == 501 * 1000
+
+
+def test_sourced_by_another_script(gdb, corpse, tmp_path):
+    """GIVEN a user's own Python that sources the script, THEN it finds its engine nevertheless."""
+    users = tmp_path / "gdbinit.py"
+    users.write_text("import gdb\ngdb.execute('source %s')\n" % gdb.script)
+    _output, error = gdb.raw(["source %s" % users, "tm top 1"], core=corpse.core, load=False)
+    assert "app.py:4" in _output and "tm: " not in error

@@ -13,7 +13,8 @@ PROMPT = r"\(gdb\) $"
 def terminal(face, corpse, **env):
     environment = dict(debuggers.environment(), TERM="xterm", **env)
     if face in debuggers.GDBS:
-        argv = [face.path, "-q", "-nx", "-x", str(face.script), "-ex", "python import sys", str(corpse.program), str(corpse.core)]
+        argv = [face.path, "-q", "-nx", "-x", str(face.script), "-ex", "python import sys"]
+        argv += [str(corpse.program), str(corpse.core)]
     else:
         argv = [face.path, "--no-lldbinit", str(corpse.program), "-c", str(corpse.core)]
         argv += ["-o", "command script import " + str(face.script), "-o", "script import sys; print('rea' + 'dy')"]
@@ -27,7 +28,10 @@ def told_the_engine(session, face):
     if face in debuggers.GDBS:
         session.type("python t = sys.modules['tm_gdb_commands'].Target(); print(('colour', t.colour, t.width))\n")
     else:
-        session.type("script m = sys.modules['tm_lldb']; c = lldb.SBExecutionContext(lldb.target); r = lldb.SBCommandReturnObject(); t = m.Target(lldb.debugger, c, r); print(('colour', t.colour, t.width))\n")
+        session.type(
+            "script c = lldb.SBExecutionContext(lldb.target); r = lldb.SBCommandReturnObject();"
+            " t = sys.modules['tm_lldb'].Target(lldb.debugger, c, r); print(('colour', t.colour, t.width))\n"
+        )
     said = session.until(r"\('colour', \w+, \d+\)")
     return re.search(r"\('colour', (\w+), (\d+)\)", said).groups()
 
@@ -73,3 +77,9 @@ def test_tab(gdb, corpse):
         session.type("tm top --by fi\t\n")
         said = session.until(PROMPT)
         assert "--by filename" in said and "rror" not in said
+
+
+def test_file_names_on_tab(gdb, corpse):
+    with terminal(gdb, corpse) as session:
+        session.type("tm diff %s\t" % (corpse.facts["before"][:-3]))
+        session.until(r"before\.tm")
