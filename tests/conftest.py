@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 TM = BUILD / "bin" / "tm"
 
+# corpses.py and oracles.py are for everybody.  (Behind whatever is there: each folder's own modules come first.)
+sys.path.append(str(ROOT / "tests" / "e2e"))
 sys.dont_write_bytecode = True
 
 
