@@ -26,13 +26,15 @@ PACKAGE = ROOT / "runtime" / "python" / "tm"
 START = """import os; os.environ.get("PYTHONTM") and __import__("tm._start")\n"""
 
 COMPILE = ["-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-ftls-model=initial-exec", "-I", "."]
-RUNTIME = sorted(
-    path.relative_to(ROOT) for path in (ROOT / "runtime").glob("*.c") if path.name != "preload.c"
-)
-# As SNAPSHOT_SOURCES in the Makefile.
-ENGINE = [Path("reader", name + ".c") for name in """cache capture differences error layout_chunk layout_decoder layout_map
-    layout_root model statistics string_table target windows""".split()]
+RUNTIME = sorted(path.relative_to(ROOT) for path in (ROOT / "runtime").glob("*.c") if path.name != "preload.c")
 BINDING = sorted(path.relative_to(ROOT) for path in (ROOT / "runtime" / "python" / "engine").glob("*.c"))
+
+
+def _engine():
+    """What tm._engine needs of the engine: the Makefile has the list."""
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    names = re.search(r"^SNAPSHOT_SOURCES := \$\(patsubst %,reader/%\.c,([^)]*)\)", text, re.MULTILINE).group(1)
+    return [Path("reader", name + ".c") for name in names.split()]
 
 
 def _version():
@@ -114,7 +116,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     info = "tm-%s.dist-info" % _version()
     wheel = _Wheel(os.path.join(wheel_directory, name))
     with tempfile.TemporaryDirectory() as folder:
-        for extension, sources in (("_tm", RUNTIME), ("_engine", BINDING + ENGINE)):
+        for extension, sources in (("_tm", RUNTIME), ("_engine", BINDING + _engine())):
             built = _extension(extension, sources, folder)
             wheel.add("tm/" + built.name, built.read_bytes())
     for path in sorted(PACKAGE.iterdir()):
@@ -134,7 +136,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 def build_sdist(sdist_directory, config_settings=None):
     """What a build needs, and no more."""
     base = "tm-" + _version()
-    wanted = ["pyproject.toml", "README.md", "LICENSE"]
+    wanted = ["pyproject.toml", "Makefile", "README.md", "LICENSE"]
     for folder, pattern in (("runtime", "**/*"), ("reader", "*.[ch]")):
         wanted += sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob(pattern) if path.is_file())
     with tarfile.open(os.path.join(sdist_directory, base + ".tar.gz"), "w:gz", format=tarfile.PAX_FORMAT) as file:
