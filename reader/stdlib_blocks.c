@@ -10,7 +10,7 @@
 #define RADIX_BITS 11
 #define BATCH 4096
 
-struct tm_error *tm_stdlib_each_trace(struct tm_model *model, tm_stdlib_traces_fn fn, void *context,
+struct tm_error *tm_stdlib_each_trace(struct tm_model *model, bool foreign, tm_stdlib_traces_fn fn, void *context,
                                       struct tm_stdlib_walked *ret)
 {
     struct tm_stdlib *stdlib = model->private;
@@ -18,7 +18,8 @@ struct tm_error *tm_stdlib_each_trace(struct tm_model *model, tm_stdlib_traces_f
     *ret = (struct tm_stdlib_walked){0};
     /* Tables do not share their entries: together they cannot fill more than the memory. */
     uint64_t budget = stdlib->memory.readable / stdlib->state.family->table->entry_size;
-    for (size_t i = 0; i < stdlib->domain_count && !error; i++) {
+    size_t first = foreign && !stdlib->state.family->table->domain_in_key;
+    for (size_t i = first; i < stdlib->domain_count && !error; i++) {
         struct tm_stdlib_walk walk;
         struct tm_stdlib_trace traces[TM_STDLIB_BATCH];
         tm_stdlib_walk_init(&walk, &stdlib->memory, &stdlib->domains[i].table);
@@ -106,7 +107,7 @@ static struct tm_error *sort(struct collection *collection)
 static struct tm_error *load(struct tm_model *model, struct collection *ret)
 {
     struct tm_stdlib_walked walked;
-    struct tm_error *error = tm_stdlib_each_trace(model, collect, ret, &walked);
+    struct tm_error *error = tm_stdlib_each_trace(model, false, collect, ret, &walked);
     return error || !ret->count ? error : sort(ret);
 }
 
@@ -149,6 +150,39 @@ struct tm_error *tm_stdlib_each_block(struct tm_model *model, tm_blocks_fn fn, v
     }
     free(collection.blocks);
     return error;
+}
+
+/* ---- foreign domains ------------------------------------------------------------------------------------------------- */
+
+struct foreign {
+    tm_foreign_fn fn;
+    void *context;
+};
+
+static struct tm_error *hand_on(struct tm_model *model, const struct tm_stdlib_trace *traces, unsigned count,
+                                void *context)
+{
+    struct tm_stdlib *stdlib = model->private;
+    const struct foreign *foreign = context;
+    struct tm_foreign_total totals[TM_STDLIB_BATCH];
+    size_t kept = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!traces[i].domain)
+            continue;
+        struct tm_foreign_total *total = &totals[kept++];
+        *total = (struct tm_foreign_total){traces[i].domain, 0, {(int64_t)traces[i].size, 1}};
+        struct tm_error *error = tm_stdlib_stack(&stdlib->stacks, traces[i].traceback, &total->stack);
+        if (error)
+            return error;
+    }
+    return kept ? foreign->fn(foreign->context, totals, kept) : NULL;
+}
+
+struct tm_error *tm_stdlib_each_foreign(struct tm_model *model, tm_foreign_fn fn, void *context)
+{
+    struct foreign foreign = {fn, context};
+    struct tm_stdlib_walked walked;
+    return tm_stdlib_each_trace(model, true, hand_on, &foreign, &walked);
 }
 
 /* ---- the block at an address -------------------------------------------------------------------------------------- */
@@ -198,7 +232,7 @@ struct tm_error *tm_stdlib_find_block(struct tm_model *model, uint64_t address, 
             holds(&asked.found, address);
     if (!asked.done) {
         struct tm_stdlib_walked walked;
-        error = tm_stdlib_each_trace(model, search, &asked, &walked);
+        error = tm_stdlib_each_trace(model, false, search, &asked, &walked);
     }
     uint32_t stack = 0;
     if (!error && asked.done)
@@ -229,7 +263,7 @@ struct tm_error *tm_stdlib_check(struct tm_model *model, tm_finding_fn fn, void 
     struct tm_stdlib *stdlib = model->private;
     struct collection collection = {0};
     struct tm_stdlib_walked walked;
-    struct tm_error *error = tm_stdlib_each_trace(model, collect, &collection, &walked);
+    struct tm_error *error = tm_stdlib_each_trace(model, false, collect, &collection, &walked);
     if (!error && collection.count)
         error = sort(&collection);
     if (error) {
@@ -258,6 +292,9 @@ struct tm_error *tm_stdlib_check(struct tm_model *model, tm_finding_fn fn, void 
     if (stdlib->traced_known && sum != stdlib->traced_memory)
         say(fn, context, "sizes add up to %" PRIu64 " bytes, where tracemalloc counts %" PRIu64, sum,
             stdlib->traced_memory);
+    char finding[256];
+    if (!tm_stdlib_symbols_agree(&stdlib->memory, &stdlib->state, finding, sizeof(finding)))
+        say(fn, context, "%s", finding);
     if (overlaps)
         say(fn, context, "%" PRIu64 " blocks begin within another one; the first at 0x%" PRIx64, overlaps, example);
     free(collection.blocks);

@@ -136,7 +136,7 @@ static struct tm_error *decode(struct tm_model *model)
     struct tm_stdlib_walked walked;
     uint64_t sum = 0;
     if (!error)
-        error = tm_stdlib_each_trace(model, count, &sum, &walked);
+        error = tm_stdlib_each_trace(model, false, count, &sum, &walked);
     if (error)
         return error;
     model->tracer = "tracemalloc";
@@ -149,6 +149,7 @@ static struct tm_error *decode(struct tm_model *model)
         model->frame_limit = 1;
     model->size = sum;
     model->count = walked.walked;
+    stdlib->stacks.frozen = true;
     prove(model, &walked, sum);
     return NULL;
 }
@@ -168,6 +169,7 @@ static void destroy(struct tm_model *model)
 
 static const struct tm_model_ops ops = {
     .each_block = tm_stdlib_each_block,
+    .each_foreign = tm_stdlib_each_foreign,
     .find_block = tm_stdlib_find_block,
     .check = tm_stdlib_check,
     .destroy = destroy,

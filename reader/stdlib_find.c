@@ -8,15 +8,16 @@
  */
 #include "stdlib_find.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
-
-#include "stdlib_image.h"
 
 #define CHUNK (UINT64_C(1) << 20)
 #define NEAR 1024 /* bytes around the slot in which its neighbours are looked for */
 #define MAX_DOMAINS 65536
-#define MAX_SAMPLES 4096            /* tables that look right from outside; an honest program has one or two */
-#define AROUND (UINT64_C(32) << 20) /* the regions of one image lie closer together */
+#define RUNTIME_SIZE (UINT64_C(1) << 20) /* sizeof(_PyRuntime) is less in every version */
+#define MAX_SAMPLES 4096                 /* tables that look right from outside; an honest program has one or two */
+#define AROUND (UINT64_C(32) << 20)      /* the regions of one image lie closer together */
 #define NEIGHBOURS 256
 
 /* ---- neighbours of the slot --------------------------------------------------------------------------------------- */
@@ -68,7 +69,8 @@ static bool is_domains(struct tm_stdlib_memory *memory, const struct tm_stdlib_t
     uint64_t pairs[4][2];
     struct tm_stdlib_table inner;
     if (!tm_stdlib_table_read(memory, traces->layout, address, ret) || ret->compare != traces->compare ||
-        ret->hash == traces->hash || ret->value_destroy == traces->value_destroy || ret->nentries > MAX_DOMAINS)
+        ret->hash == traces->hash || ret->value_destroy == traces->value_destroy || ret->nentries > MAX_DOMAINS ||
+        ret->nbuckets > 32 * MAX_DOMAINS)
         return false;
     size_t count = tm_stdlib_table_pairs(memory, ret, pairs, 4);
     for (size_t i = 0; i < count; i++) {
@@ -224,7 +226,7 @@ struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdli
         error = scan(memory, image, &best);
     }
     if (!error && best.slot) {
-        ret->image = image->path;
+        ret->image = *image;
         ret->slot = best.slot;
         ret->traces = best.table;
         if (!find_version(memory, image, 1, 0, ret) && !image->path)
@@ -305,4 +307,17 @@ bool tm_stdlib_traced_memory(struct tm_stdlib_memory *memory, struct tm_stdlib_s
         return false;
     *peak = peak_near(memory, state->traced_at, *ret);
     return true;
+}
+
+bool tm_stdlib_symbols_agree(struct tm_stdlib_memory *memory, const struct tm_stdlib_state *state, char *finding,
+                             size_t room)
+{
+    bool fixed = state->family->state->fixed;
+    const char *name = fixed ? "_PyRuntime" : "tracemalloc_traces";
+    uint64_t address = tm_stdlib_image_symbol(memory, &state->image, name);
+    bool agree = !address || (fixed ? state->slot - address < RUNTIME_SIZE : state->slot == address);
+    if (!agree)
+        snprintf(finding, room, "the tables were found through 0x%" PRIx64 ", but the symbol %s is at 0x%" PRIx64,
+                 state->slot, name, address);
+    return agree;
 }

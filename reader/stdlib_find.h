@@ -3,12 +3,13 @@
 #ifndef TM_STDLIB_FIND_H
 #define TM_STDLIB_FIND_H
 
+#include "stdlib_image.h"
 #include "stdlib_table.h"
 
 struct tm_stdlib_state {
     const struct tm_stdlib_family *family;
-    const char *image; /* path of the file that holds the interpreter; NULL: unknown */
-    uint64_t slot;     /* address of the variable `traces` */
+    struct tm_stdlib_image image; /* that holds the interpreter */
+    uint64_t slot;                /* address of the variable `traces` */
     struct tm_stdlib_table traces;
     struct tm_stdlib_table domains;
     bool has_domains;
@@ -30,5 +31,10 @@ struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdli
  * value; one that is only near it is found too, for the difference to be told.  False: not found. */
 bool tm_stdlib_traced_memory(struct tm_stdlib_memory *memory, struct tm_stdlib_state *state, uint64_t sum,
                              uint64_t *ret, uint64_t *peak);
+
+/* What symbols have to say, if there are any (.dynsym, .symtab, the debugger's): false, and a finding, if they
+ * contradict.  Nothing else depends on them. */
+bool tm_stdlib_symbols_agree(struct tm_stdlib_memory *memory, const struct tm_stdlib_state *state, char *finding,
+                             size_t room);
 
 #endif

@@ -151,7 +151,8 @@ static uint64_t symbol_in(Elf *elf, const char *name)
     Elf_Scn *section = NULL;
     while ((section = elf_nextscn(elf, section))) {
         GElf_Shdr header;
-        if (!gelf_getshdr(section, &header) || header.sh_type != SHT_DYNSYM || !header.sh_entsize)
+        if (!gelf_getshdr(section, &header) || (header.sh_type != SHT_DYNSYM && header.sh_type != SHT_SYMTAB) ||
+            !header.sh_entsize)
             continue;
         Elf_Data *data = elf_getdata(section, NULL);
         for (size_t i = 0; data && i < header.sh_size / header.sh_entsize; i++) {
@@ -159,7 +160,9 @@ static uint64_t symbol_in(Elf *elf, const char *name)
             if (!gelf_getsym(data, (int)i, &symbol) || symbol.st_shndx == SHN_UNDEF)
                 continue;
             const char *text = elf_strptr(elf, header.sh_link, symbol.st_name);
-            if (text && !strcmp(text, name))
+            /* LTO makes "tracemalloc_traces.lto_priv.0" of a static variable. */
+            size_t length = strlen(name);
+            if (text && !strncmp(text, name, length) && (!text[length] || !strncmp(text + length, ".lto_priv", 9)))
                 return symbol.st_value;
         }
     }

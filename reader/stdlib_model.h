@@ -26,6 +26,7 @@ struct tm_stdlib {
     uint64_t traced_memory;
 };
 
+/* Traces of all tables, or of those that have foreign ones. */
 typedef struct tm_error *(*tm_stdlib_traces_fn)(struct tm_model *model, const struct tm_stdlib_trace *traces,
                                                 unsigned count, void *context);
 /* What a walk over all tables found beside the traces. */
@@ -36,11 +37,12 @@ struct tm_stdlib_walked {
     struct tm_fault fault;
     bool endless;
 };
-struct tm_error *tm_stdlib_each_trace(struct tm_model *model, tm_stdlib_traces_fn fn, void *context,
+struct tm_error *tm_stdlib_each_trace(struct tm_model *model, bool foreign, tm_stdlib_traces_fn fn, void *context,
                                       struct tm_stdlib_walked *ret);
 
 /* stdlib_blocks.c */
 struct tm_error *tm_stdlib_each_block(struct tm_model *model, tm_blocks_fn fn, void *context);
+struct tm_error *tm_stdlib_each_foreign(struct tm_model *model, tm_foreign_fn fn, void *context);
 struct tm_error *tm_stdlib_find_block(struct tm_model *model, uint64_t address, struct tm_block *ret, bool *found);
 struct tm_error *tm_stdlib_check(struct tm_model *model, tm_finding_fn fn, void *context);
 

@@ -121,6 +121,10 @@ static const uint8_t *load(struct tm_stdlib_stacks *stacks, uint64_t address, ui
 struct tm_error *tm_stdlib_stacks_add(struct tm_stdlib_stacks *stacks, uint64_t traceback, uint32_t *ret)
 {
     uint32_t nframe, total, stack = 0;
+    if (stacks->frozen) { /* newer than what was read of a live process, or damaged */
+        *ret = stacks->unknown;
+        return NULL;
+    }
     const uint8_t *frames = load(stacks, traceback, &nframe, &total);
     struct tm_error *error = NULL;
     if (!frames) {

@@ -20,7 +20,8 @@ struct tm_stdlib_stacks {
     struct tm_stdlib_map nodes;      /* (stack below, location) -> stack */
     uint8_t *frames;                 /* room for the largest traceback */
     uint32_t unknown;                /* stack of one unknown frame; 0: not made yet */
-    uint32_t max_nframe;             /* of the tracebacks seen */
+    bool frozen;         /* the model is made: others have arrays as long as its own, so that nothing may be added */
+    uint32_t max_nframe; /* of the tracebacks seen */
 
     /* Honest tracebacks and names do not overlap, so that together they cannot be larger than the memory. */
     uint64_t frame_budget;

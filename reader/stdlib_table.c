@@ -8,6 +8,7 @@
 
 #define CHUNK_BUCKETS (UINT64_C(1) << 17) /* 1 MiB: what debuggers read fastest */
 #define SAMPLE 32
+#define CHAIN 4096 /* entries in a chain that is only looked along for speed */
 #define SAMPLE_BUCKETS 65536
 
 /* _Py_HashPointerRaw(): the low four bits of an address are mostly 0, so they are turned to the top. */
@@ -322,7 +323,7 @@ bool tm_stdlib_table_find(struct tm_stdlib_memory *memory, const struct tm_stdli
     uint64_t bucket = key_hash(table, address, domain) & (table->nbuckets - 1);
     const uint8_t *head = tm_stdlib_at(memory, &none, table->buckets + bucket * 8, 8, scratch);
     uint64_t next = head ? tm_stdlib_u64(head) : 0;
-    for (uint64_t steps = 0; next && steps <= table->nentries; steps++) {
+    for (uint64_t steps = 0; next && steps <= CHAIN; steps++) {
         const uint8_t *entry = tm_stdlib_at(memory, &none, next, entry_size, scratch);
         if (!entry)
             return false;

@@ -76,6 +76,17 @@ static struct tm_error *see(void *context, const struct tm_block *blocks, size_t
     return NULL;
 }
 
+static struct tm_error *see_foreign(void *context, const struct tm_foreign_total *totals, size_t count)
+{
+    struct seen *seen = context;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(totals[i].domain, FAKE_DOMAIN);
+        seen->blocks += (uint64_t)totals[i].total.blocks;
+        seen->bytes += (uint64_t)totals[i].total.bytes;
+    }
+    return NULL;
+}
+
 static void no_finding(void *context, const char *finding)
 {
     (void)context;
@@ -113,6 +124,10 @@ static void every_version_is_read(void **state)
         assert_int_equal(seen.blocks, fake->blocks);
         assert_int_equal(seen.bytes, fake->bytes);
         assert_int_equal(seen.foreign, versions[i].family || versions[i].wide_keys ? 10 : 0);
+        struct seen foreign = {0};
+        assert_null(tm_model_each_foreign(model, see_foreign, &foreign));
+        assert_int_equal(foreign.blocks, seen.foreign);
+        assert_int_equal(foreign.bytes, 5 * seen.foreign);
         assert_null(model->ops->check(model, no_finding, NULL));
         for (unsigned block = 0; block < 5; block++) {
             struct tm_block found;
