@@ -378,8 +378,8 @@ def register_settings(engine):
     groups = []
     for verb in engine.verbs:
         for option in verb["options"]:
-            if option["name"] == "--by":
-                groups += [choice for choice in option["choices"] if choice not in groups]
+            if option["name"] == "--by" and not groups:
+                groups = option["choices"]
     limit = Setting(
         "limit",
         "how many entries the tm commands print.",
@@ -393,10 +393,10 @@ def register_settings(engine):
         Setting(
             "group-by",
             "what the tm commands group blocks by.",
-            "What a command uses that is not told --by.",
+            "What a command uses that is not told --by, and can group so.  auto: the command's own default.",
             gdb.PARAM_ENUM,
-            groups[0],
-            groups,
+            "auto",
+            ["auto"] + groups,
         )
     Setting(
         "source-lines",
@@ -417,9 +417,9 @@ def register_settings(engine):
 
 def defaults(verb, words):
     """Words that the settings put before those of the user, whose own win."""
-    has = {option["name"] for option in verb["options"]}
+    has = {option["name"]: option for option in verb["options"]}
     before = []
-    if "--by" in has:
+    if "--by" in has and gdb.parameter("tm group-by") in has["--by"]["choices"]:
         before += ["--by", gdb.parameter("tm group-by")]
     if "--no-source" in has and not gdb.parameter("tm source-lines"):
         before += ["--no-source"]
