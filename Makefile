@@ -32,7 +32,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---- what is built from what -----------------------------------------------------------------------------------
 
-PACKAGES := libelf libdw json-c libzstd liblz4 liblzma zlib smartcols
+PACKAGES := libelf libdw json-c libzstd liblz4 liblzma zlib smartcols libprotobuf-c
 ENGINE_SOURCES := $(filter-out reader/main.c,$(wildcard reader/*.c))
 RUNTIME_SOURCES := $(filter-out runtime/preload.c,$(wildcard runtime/*.c))
 BINDING_SOURCES := $(wildcard runtime/python/engine/*.c)
@@ -44,15 +44,19 @@ UNIT_SOURCES := $(wildcard tests/*/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 
 WARNINGS := -Wall -Wextra $(WERROR)
-COMMON := -std=gnu11 -O2 -g -fPIC -fvisibility=hidden $(WARNINGS) -I. $(SANITIZE)
+COMMON := -std=gnu11 -O2 -g -fPIC -fvisibility=hidden $(WARNINGS) -I. -iquote $(BUILD)/gen $(SANITIZE)
 ENGINE_FLAGS = $(COMMON) $(PACKAGE_CFLAGS)
 ENGINE_LIBS = $(PACKAGE_LIBS) -pthread -ldl -lm
 RUNTIME_FLAGS := $(COMMON) -ftls-model=initial-exec
 RUNTIME_LIBS := -pthread -ldl
 
+# Made by `make web`, taken if it is there: the engine builds without npm.
+PAGE := $(wildcard build/web/page.html)
+PAGE_FLAGS := $(if $(PAGE),-DTM_PAGE='"$(PAGE)"')
+
 OBJ := $(BUILD)/obj
 LIB := $(BUILD)/lib
-ENGINE_OBJECTS := $(ENGINE_SOURCES:%.c=$(OBJ)/%.o)
+ENGINE_OBJECTS := $(ENGINE_SOURCES:%.c=$(OBJ)/%.o) $(OBJ)/gen/profile.pb-c.o
 UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 PACKAGE := $(PACKAGE_FILES:runtime/python/%=$(LIB)/python/%)
 
@@ -182,6 +186,20 @@ $(OBJ)/flags: FORCE
 	@printf '%s\n' '$(CC) $(ENGINE_FLAGS) $(RUNTIME_FLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(ENGINE_FLAGS) $(RUNTIME_FLAGS)' >$@
 
 $(OBJ)/reader/%.o: reader/%.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo '  compile $@'
+	$(Q)$(CC) $(ENGINE_FLAGS) $(CFLAGS) $(if $(filter %/page.o,$@),$(PAGE_FLAGS)) -MMD -MP -c $< -o $@
+$(OBJ)/reader/page.o: $(PAGE)
+
+# Newer versions of protobuf-c have only the plug-in of protoc.
+$(BUILD)/gen/profile.pb-c.c: reader/profile.proto
+	@mkdir -p $(@D)
+	@echo '  make    $@'
+	$(Q)if command -v protoc-c >/dev/null; then protoc-c --c_out=$(@D) -Ireader $<; else protoc --c_out=$(@D) -Ireader $<; fi
+$(BUILD)/gen/profile.pb-c.h: $(BUILD)/gen/profile.pb-c.c ;
+$(OBJ)/reader/export_pprof.o: $(BUILD)/gen/profile.pb-c.h
+
+$(OBJ)/gen/%.o: $(BUILD)/gen/%.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	@echo '  compile $@'
 	$(Q)$(CC) $(ENGINE_FLAGS) $(CFLAGS) -MMD -MP -c $< -o $@

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "export.h"
 #include "request.h"
 #include "statistics.h"
 
@@ -143,6 +144,24 @@ static const struct tm_option redact_option = {
     "Hashes in place of the names of files and functions, and no command line"};
 static const struct tm_option force_option = {
     "force", 'f', NULL, TM_KIND_FLAG, FIELD(force), NULL, "Replace FILE if it exists"};
+static const struct tm_option format_option = {"format",
+                                               0,
+                                               "FORMAT",
+                                               TM_KIND_CHOICE,
+                                               FIELD(format),
+                                               tm_format_names,
+                                               "json (the default), collapsed, speedscope, pprof, tracemalloc or html"};
+static const struct tm_option output_option = {
+    "output", 'o', "FILE", TM_KIND_FILE, FIELD(file), NULL, "Write to a new file, as a whole or not at all"};
+static const struct tm_option count_option = {
+    "count", 0, NULL, TM_KIND_FLAG, FIELD(by_count), NULL, "Blocks in place of bytes: collapsed and speedscope"};
+static const struct tm_option baseline_option = {"baseline",
+                                                 0,
+                                                 "OLD",
+                                                 TM_KIND_FILE,
+                                                 FIELD(old),
+                                                 NULL,
+                                                 "Show what has changed since OLD, a core, a snapshot or a pid: html"};
 
 #define FILTERS &include_option, &exclude_option, &all_frames_option, &domain_option, &no_domain_option
 
@@ -215,6 +234,20 @@ const struct tm_verb tm_verbs[] = {
         .run = tm_run_dump,
         .arguments = {{"FILE", TM_KIND_FILE, false, FIELD(file)}},
         .options = {&blocks_option, &redact_option, &force_option, FILTERS, &tracer_option, &json_option},
+    },
+    {
+        .name = "export",
+        .summary = "Write it all for other tools, or as a page with a flame graph",
+        .help = "json         everything, in the words of top --json --by traceback\n"
+                "collapsed    folded stacks, for flamegraph.pl and the like\n"
+                "speedscope   for www.speedscope.app\n"
+                "pprof        for go tool pprof, Grafana Pyroscope, Parca\n"
+                "tracemalloc  for the standard library's tracemalloc.Snapshot.load()\n"
+                "html         one page that needs no network; with --baseline, a comparison\n\n"
+                "Example: tm export --format html -o leak.html",
+        .run = tm_run_export,
+        .options = {&format_option, &output_option, &force_option, &count_option, &baseline_option, FILTERS,
+                    &no_source_option, &tracer_option},
     },
     {
         .name = "info",

@@ -66,6 +66,24 @@ struct tm_error *tm_new_file_open(struct tm_new_file *file, const char *path, bo
     return error;
 }
 
+/* umask() could only tell by changing it, for all threads of a debugger. */
+static mode_t read_umask(void)
+{
+    char line[128];
+    unsigned mask = 077;
+    FILE *status = fopen("/proc/self/status", "re");
+    while (status && fgets(line, sizeof(line), status) && sscanf(line, "Umask: %o", &mask) != 1)
+        ;
+    if (status)
+        fclose(status);
+    return mask & 0777;
+}
+
+struct tm_error *tm_new_file_share(struct tm_new_file *file)
+{
+    return fchmod(file->fd, 0666 & ~read_umask()) ? failed(file->path, errno) : NULL;
+}
+
 struct tm_error *tm_new_file_write_at(struct tm_new_file *file, uint64_t offset, const void *bytes, size_t size)
 {
     const char *at = bytes;

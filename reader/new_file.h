@@ -22,6 +22,8 @@ struct tm_new_file {
 
 /* With permissions 0600.  A file that exists is an error at once, before any work is done. */
 struct tm_error *tm_new_file_open(struct tm_new_file *file, const char *path, bool replace);
+/* With the permissions that the umask leaves to any new file. */
+struct tm_error *tm_new_file_share(struct tm_new_file *file);
 struct tm_error *tm_new_file_write(struct tm_new_file *file, const void *bytes, size_t size);
 /* Over what was written before. */
 struct tm_error *tm_new_file_write_at(struct tm_new_file *file, uint64_t offset, const void *bytes, size_t size);

@@ -48,6 +48,8 @@ struct tm_request {
     bool with_blocks;
     bool redact;
     bool force;
+    bool by_count;   /* blocks in place of bytes */
+    uint32_t format; /* index into tm_format_names */
     double min_percent;
     uint32_t per; /* 0: everything together, otherwise 1 + enum tm_group */
     struct tm_words include;
@@ -190,6 +192,7 @@ struct tm_error *tm_run_tree(struct tm_request *request);
 struct tm_error *tm_run_sizes(struct tm_request *request);
 struct tm_error *tm_run_diff(struct tm_request *request);
 struct tm_error *tm_run_dump(struct tm_request *request);
+struct tm_error *tm_run_export(struct tm_request *request);
 struct tm_error *tm_run_check(struct tm_request *request);
 struct tm_error *tm_run_help(struct tm_request *request);
 struct tm_error *tm_run_run(struct tm_request *request);
