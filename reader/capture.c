@@ -150,12 +150,15 @@ struct tm_error *tm_capture_self(uint64_t root, void (*walk)(tm_visit_fn visit, 
         error = tm_layout_decoder.open(capture->target, &capture->model);
     if (!error && !capture->model)
         error = tm_error(TM_ERROR_NO_TABLE, "there is no trace table in this process");
-    for (size_t i = 0; i < capture->count && !error; i++) {
+    if (error || !capture->model) {
+        tm_capture_destroy(capture);
+        return error;
+    }
+    for (size_t i = 0; i < capture->count; i++) {
         if (capture->blocks[i].stack >= capture->model->stack_count)
             capture->blocks[i].stack = 0;
     }
-    if (!error)
-        error = tm_capture_finish(capture);
+    error = tm_capture_finish(capture);
     if (error)
         tm_capture_destroy(capture);
     else

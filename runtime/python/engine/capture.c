@@ -51,7 +51,7 @@ static void capture_dealloc(PyObject *self)
 static PyObject **place(PyObject ***objects, uint32_t count, uint32_t index)
 {
     if (!*objects) {
-        *objects = calloc((size_t)count + 1, sizeof(**objects));
+        *objects = calloc((size_t)count + 1, sizeof(PyObject *));
         if (!*objects)
             PyErr_NoMemory();
     }

@@ -150,10 +150,10 @@ static bool keep_frame(struct builder *builder, uint32_t location, PyObject *fra
 {
     if (location >= builder->known_room) {
         uint32_t room = builder->model->location_room;
-        PyObject **frames = reallocarray(builder->known_frames, room, sizeof(*frames));
+        PyObject **frames = reallocarray(builder->known_frames, room, sizeof(PyObject *));
         if (!frames)
             return false;
-        memset(frames + builder->known_room, 0, (room - builder->known_room) * sizeof(*frames));
+        memset(frames + builder->known_room, 0, (room - builder->known_room) * sizeof(PyObject *));
         builder->known_frames = frames;
         builder->known_room = room;
     }
