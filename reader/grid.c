@@ -30,14 +30,17 @@ struct tm_error *tm_grid_create(const struct tm_request *request, const struct t
         grid->place_width = request->no_trunc ? 0 : width / 2 > 20 ? width / 2 : 20;
     }
     for (size_t i = 0; i < count && ok; i++) {
-        int flags = columns[i].right ? SCOLS_FL_RIGHT : columns[i].spare && !request->no_trunc ? SCOLS_FL_TRUNC : 0;
+        enum tm_grid_kind kind = columns[i].kind;
+        bool cut = kind >= TM_GRID_REST && !request->no_trunc;
+        int flags = kind == TM_GRID_NUMBER ? SCOLS_FL_RIGHT : cut ? SCOLS_FL_TRUNC : 0;
         struct libscols_column *column = scols_table_new_column(grid->table, columns[i].name, 0, flags);
         ok = column;
         struct libscols_cell *header = column ? scols_column_get_header(column) : NULL;
         if (header && request->face->colour)
             ok = !scols_cell_set_color(header, "bold");
-        if (ok && request->face->colour)
-            ok = !scols_column_set_color(column, columns[i].place ? "cyan" : columns[i].spare ? "dim" : "reset");
+        const char *colour = kind == TM_GRID_PLACE ? "cyan" : kind == TM_GRID_ASIDE ? "halfbright" : NULL;
+        if (ok && colour && request->face->colour)
+            ok = !scols_column_set_color(column, colour);
     }
     if (!ok) {
         tm_grid_destroy(grid);
@@ -76,7 +79,8 @@ struct tm_error *tm_grid_row(struct tm_grid *grid, struct tm_text *text)
         char *next = memchr(at, 0, text->bytes + text->size - at);
         if (!next)
             break;
-        ok = !scols_line_set_data(line, i, grid->columns[i].place ? cut_beginning(at, grid->place_width) : at);
+        ok = !scols_line_set_data(line, i,
+                                  grid->columns[i].kind == TM_GRID_PLACE ? cut_beginning(at, grid->place_width) : at);
         at = next + 1;
     }
     text->size = 0;

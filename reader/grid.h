@@ -8,11 +8,16 @@
 
 #include "request.h"
 
+enum tm_grid_kind {
+    TM_GRID_NUMBER, /* right-aligned */
+    TM_GRID_PLACE,  /* a file and a line, the end of which matters: its beginning is cut if the terminal is narrow */
+    TM_GRID_REST,   /* gets the rest of the line, and is cut where that ends */
+    TM_GRID_ASIDE,  /* the same, for what matters less */
+};
+
 struct tm_grid_column {
     const char *name;
-    bool right; /* numbers */
-    bool place; /* a file and a line, the end of which matters: its beginning is cut if the terminal is narrow */
-    bool spare; /* gets the rest of the line, and is cut where that ends */
+    enum tm_grid_kind kind;
 };
 
 struct tm_grid;

@@ -84,6 +84,9 @@ struct tm_face {
     uint32_t width;        /* columns of the terminal; 0: not a terminal */
     uint32_t colour;       /* 1: text may have colours */
     uint32_t reserved;
+
+    /* Long work is at `done` of about `total` blocks.  Called often: the face decides what is worth showing.  Or NULL. */
+    void (*progress)(void *data, uint64_t done, uint64_t total);
 };
 
 /* Runs a command: argv[0] is the verb, the rest its options and arguments.  Returns an enum tm_status. */

@@ -96,8 +96,8 @@ static void print_plain(struct tm_request *request, const struct biggest *bigges
 static struct tm_error *print_grid(struct tm_request *request, const struct biggest *biggest)
 {
     static const struct tm_grid_column columns[] = {
-        {"ADDRESS", true, false, false}, {"SIZE", true, false, false},   {"DOMAIN", true, false, false},
-        {"WHERE", false, true, false},   {"SOURCE", false, false, true},
+        {"ADDRESS", TM_GRID_NUMBER}, {"SIZE", TM_GRID_NUMBER},  {"DOMAIN", TM_GRID_NUMBER},
+        {"WHERE", TM_GRID_PLACE},    {"SOURCE", TM_GRID_ASIDE},
     };
     struct tm_grid *grid = NULL;
     struct tm_text row = {0};

@@ -91,8 +91,8 @@ static struct tm_error *print_grid(struct tm_request *request, const struct old 
                                    const struct tm_differences *differences, size_t shown)
 {
     static const struct tm_grid_column columns[] = {
-        {"CHANGE", true, false, false}, {"SIZE", true, false, false},  {"BLOCKS", true, false, false},
-        {"COUNT", true, false, false},  {"WHERE", false, false, true},
+        {"CHANGE", TM_GRID_NUMBER}, {"SIZE", TM_GRID_NUMBER}, {"BLOCKS", TM_GRID_NUMBER},
+        {"COUNT", TM_GRID_NUMBER},  {"WHERE", TM_GRID_PLACE},
     };
     struct tm_grid *grid = NULL;
     struct tm_text row = {0};

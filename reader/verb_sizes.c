@@ -66,8 +66,8 @@ static struct tm_error *print_plain(const struct answer *answer, const struct tm
 static struct tm_error *print_grid(const struct answer *answer, const struct tm_total *totals)
 {
     static const struct tm_grid_column columns[] = {
-        {"BLOCKS OF", true, false, false}, {"SIZE", true, false, false},  {"COUNT", true, false, false},
-        {"AVERAGE", true, false, false},   {"SHARE", false, false, true},
+        {"BLOCKS OF", TM_GRID_NUMBER}, {"SIZE", TM_GRID_NUMBER}, {"COUNT", TM_GRID_NUMBER},
+        {"AVERAGE", TM_GRID_NUMBER},   {"SHARE", TM_GRID_ASIDE},
     };
     struct tm_grid *grid = NULL;
     struct tm_text row = {0};

@@ -24,8 +24,8 @@ static void print_statistic(struct tm_request *request, const struct tm_statisti
 static struct tm_error *print_grid(struct tm_request *request, const struct tm_statistics *statistics)
 {
     static const struct tm_grid_column columns[] = {
-        {"SIZE", true, false, false},  {"BLOCKS", true, false, false}, {"AVERAGE", true, false, false},
-        {"WHERE", false, true, false}, {"SOURCE", false, false, true},
+        {"SIZE", TM_GRID_NUMBER}, {"BLOCKS", TM_GRID_NUMBER}, {"AVERAGE", TM_GRID_NUMBER},
+        {"WHERE", TM_GRID_PLACE}, {"SOURCE", TM_GRID_ASIDE},
     };
     bool lines = request->group == TM_GROUP_LINENO && !request->no_source;
     struct tm_grid *grid = NULL;

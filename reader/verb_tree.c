@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tree: the call tree, with what each line holds itself and with all that it calls. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "grid.h"
 #include "json.h"
@@ -152,6 +153,20 @@ static void add_cells(struct printer *printer, const struct tm_total *total, int
     tm_grid_next(row);
 }
 
+/* A terminal has little room beside the branches: of a path, its last folder and the file, so that the line is seen. */
+static void add_place(struct tm_text *row, const struct tm_request *request, uint32_t location)
+{
+    struct tm_text place = {0};
+    tm_text_group(&place, request->model, request->group, location);
+    const char *from = place.bytes ? place.bytes : "";
+    const char *last = strrchr(from, '/'), *before = last;
+    while (before && before > from && *--before != '/')
+        continue;
+    bool cut = !request->no_trunc && request->group != TM_GROUP_FUNCTION && before && before > from + 3;
+    tm_text_print(row, "%s%s", cut ? "..." : "", cut ? before : from);
+    tm_text_free(&place);
+}
+
 static struct tm_error *add_node(void *context, const struct tm_tree_node *node)
 {
     struct printer *printer = context;
@@ -161,12 +176,12 @@ static struct tm_error *add_node(void *context, const struct tm_tree_node *node)
         return NULL;
     add_cells(printer, &node->total, node->own.bytes);
     indent(row, node->depth - 1);
-    tm_text_group(row, request->model, request->group, node->location);
     uint32_t name = request->model->locations[node->location].name;
     if (name && request->group == TM_GROUP_LINENO) {
-        tm_text_print(row, " ");
         tm_text_add_name(row, tm_model_text(request->model, name));
+        tm_text_print(row, "  ");
     }
+    add_place(row, request, node->location);
     tm_grid_next(row);
     return tm_grid_row(printer->grid, row);
 }
@@ -185,8 +200,8 @@ static struct tm_error *add_rest(void *context, const struct tm_tree_node *node,
 static struct tm_error *print_grid(struct printer *printer)
 {
     static const struct tm_grid_column columns[] = {
-        {"TOTAL", true, false, false},  {"%", true, false, false},     {"OWN", true, false, false},
-        {"BLOCKS", true, false, false}, {"WHERE", false, false, true},
+        {"TOTAL", TM_GRID_NUMBER},  {"%", TM_GRID_NUMBER},   {"OWN", TM_GRID_NUMBER},
+        {"BLOCKS", TM_GRID_NUMBER}, {"WHERE", TM_GRID_REST},
     };
     struct tm_error *error =
         tm_grid_create(printer->request, columns, sizeof(columns) / sizeof(columns[0]), &printer->grid);
