@@ -5,6 +5,8 @@ A new verb is tested on all of them by one row more; a verb without a row fails 
 """
 
 import json
+import os
+import signal
 import subprocess
 
 import pytest
@@ -139,3 +141,14 @@ def test_an_abbreviation(corpse, debugger):
     address = hex(corpse.facts["leaked"])
     said = debugger.lines(["tm traceback " + address, "tm trace " + address], core=corpse.core)
     assert said[0] == said[1]
+
+
+def test_a_process_that_is_stopped(process, debugger):
+    """GIVEN a process under SIGSTOP, THEN the same answer, and it is still stopped and alive afterwards."""
+    pid = process.process.pid
+    before = CommandLine().ask([["top"]], pid=pid)
+    os.kill(pid, signal.SIGSTOP)
+    assert debugger.ask([["top"]], pid=pid) == before
+    assert process.process.poll() is None
+    os.kill(pid, signal.SIGCONT)
+    assert CommandLine().ask([["top"]], pid=pid) == before
