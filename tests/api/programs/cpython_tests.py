@@ -4,8 +4,8 @@ or null if there is no such file.
 
 The installed file is loaded as it is.  What stands in its way is put aside in its own namespace only:
 
-  tracemalloc, _tracemalloc   are tm
-  _testcapi._tracemalloc_*    tracked blocks go to tm's table instead of CPython's (which only CPython can write into)
+  tracemalloc, _tracemalloc    are tm
+  _PyTraceMalloc_GetTraceback  asks tm's table: CPython's has no traceback of a block that tm was told of
 """
 import importlib.util
 import io
@@ -53,16 +53,14 @@ class Proxy:
 
 
 def patch_testcapi(module):
-    # Functions in C, so that no frame of this file shows up in a traceback.
-    ours = {
-        "tracemalloc_track": _tm._track,
-        "tracemalloc_untrack": _tm._untrack,
-        "tracemalloc_get_traceback": _tm._get_traceback,
-        "_PyTraceMalloc_GetTraceback": _tm._get_traceback,
-    }
-    for name in ("_testcapi", "_testinternalcapi"):
-        if getattr(module, name, None):
-            setattr(module, name, Proxy(getattr(module, name), **ours))
+    # A function in C, so that no frame of this file shows up in a traceback.  PyTraceMalloc_Track() needs nothing of the
+    # kind: the runtime turns its calls.
+    for name, function in (
+        ("_testcapi", "tracemalloc_get_traceback"),
+        ("_testinternalcapi", "_PyTraceMalloc_GetTraceback"),
+    ):
+        if hasattr(getattr(module, name, None), function):
+            setattr(module, name, Proxy(getattr(module, name), **{function: _tm._get_traceback}))
 
 
 class Outcomes(unittest.TextTestResult):
