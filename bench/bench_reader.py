@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""How fast the reader answers on big tables: cores of a traced program, and the same questions to tracemalloc in-process.
+
+    make bench-reader                     1, 10 and, where disk and memory allow, 50 million live blocks
+    make bench-reader ARGS='1 10'         millions of blocks
+    make bench-reader ARGS='--keep 1'     leaves the cores in build/bench/
+
+Times are wall time from the start of the process to its end, the best of RUNS, with the files in the page cache.  Memory
+is the highest RSS of that process; pages of the core that it looked at count, though nobody has to write them anywhere.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TM = ROOT / "build" / "bin" / "tm"
+TARGET = Path(__file__).with_name("reader_target.py")
+FOLDER = ROOT / "build" / "bench"
+RUNS = 5
+DISK, MEMORY = 130, 200  # bytes for each block, generously: of a core, of the program while it lives
+
+GOALS = {  # seconds, at 10 million blocks
+    "top": 0.1,
+    "check": 1.0,
+    "blocks": 1.0,
+    "sizes": 1.0,
+    "diff": 0.3,
+}
+
+
+def die_with_core(millions, name):
+    """A core of a traced program with so many million blocks: the kernel's, or where that goes elsewhere, gcore's."""
+    folder = FOLDER / ("%s-%d" % (name, millions))
+    shutil.rmtree(str(folder), ignore_errors=True)
+    folder.mkdir(parents=True)
+    limit = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    subprocess.run(
+        [str(TM), "run", "-n", "25", "--", sys.executable, str(TARGET), str(millions * 1000000)],
+        cwd=str(folder),
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (limit, limit)),
+    )
+    cores = list(folder.glob("core*"))
+    if not cores:
+        sys.exit("the kernel left no core in %s: see ulimit -H -c and /proc/sys/kernel/core_pattern" % folder)
+    return cores[0]
+
+
+def wall(words):
+    """Best of RUNS."""
+    times = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        status = subprocess.call(words, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - began)
+        assert status in (0, 3), words
+    return min(times)
+
+
+def highest_memory(words):
+    """Of the process alone: wait4() would count this interpreter, too, which it was forked from.  Its answer goes into a
+    pipe that is full, so that it waits at its end until it has been looked at."""
+    output, full = os.pipe()
+    os.set_blocking(full, False)
+    try:
+        while True:
+            os.write(full, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(full, True)
+    process = subprocess.Popen(words, stdout=full)
+    os.close(full)
+    waited = 0
+    while waited < 3 and process.poll() is None:
+        time.sleep(0.02)
+        with open("/proc/%d/stat" % process.pid) as file:
+            waited = waited + 1 if file.read().rpartition(")")[2].split()[0] == "S" else 0
+    status = dict(line.split(":", 1) for line in open("/proc/%d/status" % process.pid))
+    fcntl.fcntl(output, fcntl.F_SETFL, os.O_NONBLOCK)
+    while process.poll() is None:
+        try:
+            os.read(output, 1 << 20)
+        except BlockingIOError:
+            time.sleep(0.005)
+    os.close(output)
+    return int(status["VmHWM"].split()[0]) * 1024
+
+
+def row(millions, what, seconds, more=""):
+    goal = GOALS.get(what.split()[0]) if millions == 10 else None
+    verdict = "" if goal is None else "  goal %.1f s: %s" % (goal, "met" if seconds <= goal else "MISSED")
+    print("%9d M  %-24s %8.3f s  %s%s" % (millions, what, seconds, more, verdict), flush=True)
+    return goal is None or seconds <= goal
+
+
+def ask(millions, core):
+    met = True
+    info = json.loads(subprocess.check_output([str(TM), "info", "--json", str(core)]))
+    table = info["table"]["bytes"]
+    size = os.stat(str(core))
+    print("            core: %.2f GB, %.2f GB on disk; table %.2f GB; %d blocks, %d stacks" % (
+        size.st_size / 1e9, size.st_blocks * 512 / 1e9, table / 1e9, info["total"]["count"], info["table"]["stacks"]))
+    for words in (["top"], ["top", "--by", "traceback"], ["top", "--domain", "0"], ["tree"]):
+        command = [str(TM), words[0], str(core)] + words[1:]
+        memory = highest_memory(command)
+        fine = row(millions, " ".join(words), wall(command), "%6.1f MB" % (memory / 1e6))
+        met &= fine and (millions != 10 or memory <= 64 << 20)
+    for words in (["check"], ["blocks"], ["sizes"]):
+        command = [str(TM), words[0], str(core)]
+        seconds = wall(command)
+        memory = highest_memory(command)
+        met &= row(millions, words[0], seconds, "%6.1f MB  %5.2f GB/s of table" % (memory / 1e6, table / seconds / 1e9))
+    for words in ([], ["--blocks"]):
+        snapshot = core.parent / "snapshot.tm"
+        command = [str(TM), "dump", "--force", str(core), str(snapshot)] + words
+        row(millions, " ".join(["dump"] + words), wall(command), "%6.2f MB file" % (os.stat(str(snapshot)).st_size / 1e6))
+        row(millions, "  top of that file", wall([str(TM), "top", str(snapshot)]))
+    return met
+
+
+def in_process(millions):
+    done = subprocess.run(
+        [sys.executable, "-X", "tracemalloc=25", str(TARGET), str(millions * 1000000), "measure"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    took = json.loads(done.stdout)
+    row(millions, "tracemalloc in-process", took["take_snapshot"] + took["statistics"], "%6.1f MB more  (take_snapshot %.2f s, statistics %.2f s)" % (
+        took["more_memory"] / 1e6, took["take_snapshot"], took["statistics"]))
+
+
+def room_for(millions):
+    available = next(int(line.split()[1]) * 1024 for line in open("/proc/meminfo") if line.startswith("MemAvailable"))
+    disk = shutil.disk_usage(str(FOLDER)).free
+    if millions * 1e6 * MEMORY > available or millions * 1e6 * DISK * 2 > disk:
+        print("%9d M  left out: it takes up to %.0f GB of memory and %.0f GB of disk" % (
+            millions, millions * MEMORY / 1e3, millions * DISK / 1e3))
+        return False
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("millions", type=int, nargs="*", default=[1, 10, 50], help="of live blocks")
+    parser.add_argument("--keep", action="store_true", help="leave the cores where they are")
+    options = parser.parse_args()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    print("CPython %s, %d processors, load %.1f\n" % (sys.version.split()[0], os.cpu_count(), os.getloadavg()[0]))
+    met = True
+    for millions in options.millions:
+        if not room_for(millions):
+            continue
+        core = die_with_core(millions, "reader")
+        met &= ask(millions, core)
+        if millions == 10:
+            other = die_with_core(millions, "other")
+            met &= row(millions, "diff of two cores", wall([str(TM), "diff", str(core), str(other)]))
+        if not options.keep:
+            for name in ("reader", "other"):
+                shutil.rmtree(str(FOLDER / ("%s-%d" % (name, millions))), ignore_errors=True)
+    for millions in (1, 5):
+        if millions <= max(options.millions) and room_for(millions):
+            in_process(millions)
+    print("\nall goals met" if met else "\nNOT all goals met")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
