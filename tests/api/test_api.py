@@ -56,6 +56,11 @@ def test_threads(program):
     program("threads.py", 1.5)
 
 
+def test_leaks(program):
+    """GIVEN a traced program / WHEN it asks everything again and again / THEN it takes no more memory"""
+    program("leaks.py")
+
+
 @pytest.mark.xfail(reason="hook_realloc() forwards while paused without untracking the old block", strict=False)
 def test_realloc_while_paused(program):
     """GIVEN a traced list / WHEN it grows while an answer is made / THEN its old block is not counted for ever"""
