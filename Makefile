@@ -52,7 +52,7 @@ RUNTIME_LIBS := -pthread -ldl
 
 # Made by `make web`, taken if it is there: the engine builds without npm.
 PAGE := $(wildcard build/web/page.html)
-PAGE_FLAGS := $(if $(PAGE),-DTM_PAGE='"$(PAGE)"')
+PAGE_FLAGS := $(if $(PAGE),-DTM_HTML_PAGE='"$(PAGE)"')
 
 OBJ := $(BUILD)/obj
 LIB := $(BUILD)/lib
@@ -61,7 +61,7 @@ UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 PACKAGE := $(PACKAGE_FILES:runtime/python/%=$(LIB)/python/%)
 
 # Interpreters and libraries are asked only for verbs that compile here: the others must work where neither exists.
-LIGHT := help demo test bench storm fuzz test-newest sanitize lint format check clean needs
+LIGHT := help demo test web bench storm fuzz test-newest sanitize lint format check clean needs
 ifneq ($(filter-out $(LIGHT),$(or $(MAKECMDGOALS),all)),)
 FACTS := $(shell tools/python-facts $(PYTHONS))
 ifneq ($(.SHELLSTATUS),0)
@@ -117,6 +117,12 @@ build-sanitize:
 	@$(MAKE) --no-print-directory BUILD=build/sanitize units build/sanitize/bin/tm build/sanitize/lib/libtm.so \
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 
+.PHONY: web
+web: ## make the page of `tm export --format html` (needs npm), and the engine with it
+	@tools/needs build web
+	@tools/web
+	@$(MAKE) --no-print-directory $(JOBS) all PYTHONS='$(PYTHONS)'
+
 .PHONY: bench
 bench: ## slowdown and memory, against untraced and against tracemalloc
 	@tools/needs build
@@ -150,6 +156,7 @@ test-newest: ## the tests on the newest CPythons, in a chroot of Debian sid (nee
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck, pyflakes: silent when all is well
 	@tools/needs build lint
+	@$(MAKE) --no-print-directory build/gen/profile.pb-c.c
 	@tools/lint
 
 .PHONY: format

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "page.h"
 
-#ifdef TM_PAGE /* "path of the page": the Makefile says so if `make web` has made it */
+#ifdef TM_HTML_PAGE /* a path: the Makefile says so if `make web` has made it */
 
 __asm__(".pushsection .rodata\n"
         ".local tm_page_begin\n"
         "tm_page_begin:\n"
-        ".incbin \"" TM_PAGE "\"\n"
+        ".incbin \"" TM_HTML_PAGE "\"\n"
         ".local tm_page_end\n"
         "tm_page_end:\n"
         ".byte 0\n"
