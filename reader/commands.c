@@ -162,6 +162,19 @@ static const struct tm_option baseline_option = {"baseline",
                                                  FIELD(old),
                                                  NULL,
                                                  "Show what has changed since OLD, a core, a snapshot or a pid: html"};
+static const struct tm_option use_limit_option = {"limit",
+                                                  'l',
+                                                  "BYTES",
+                                                  TM_KIND_SIZE,
+                                                  FIELD(byte_limit),
+                                                  NULL,
+                                                  "How much it may use; without it, what the control group may"};
+static const struct tm_option group_path_option = {
+    "cgroup", 'c', "PATH", TM_KIND_FILE, FIELD(group_path), NULL, "Watch all processes of a control group"};
+static const struct tm_option at_option = {
+    "at", 0, "PERCENT", TM_KIND_PERCENT, FIELD(at_percent), NULL, "Save from so much of the limit on (90%)"};
+static const struct tm_option keep_option = {
+    "keep", 'k', "K", TM_KIND_NUMBER, FIELD(keep), NULL, "Keep the last K files (3)"};
 
 #define FILTERS &include_option, &exclude_option, &all_frames_option, &domain_option, &no_domain_option
 
@@ -273,6 +286,19 @@ const struct tm_verb tm_verbs[] = {
         .run = tm_run_run,
         .options = {&frames_option, &file_option, &byte_limit_option, &on_limit_option, &every_option,
                     &dump_file_option},
+    },
+    {
+        .name = "watch",
+        .summary = "Save the table of a process before it is killed for its memory",
+        .help = "Looks from outside at the resident memory of a process (with --limit), or at the use\n"
+                "of its control group against memory.max, and at the pressure that the kernel tells.\n"
+                "Files are named tm-PID-NUMBER.table; they have the table, and nothing of the heap.\n\n"
+                "Example: tm watch --at 80% 1234\n"
+                "         tm watch --cgroup system.slice/app.service --keep 5",
+        .flags = TM_VERB_NO_TARGET | TM_VERB_COMMAND_LINE,
+        .run = tm_run_watch,
+        .arguments = {{"PID", TM_KIND_NUMBER, true, FIELD(watched_pid)}},
+        .options = {&at_option, &use_limit_option, &group_path_option, &keep_option, &dump_file_option},
     },
     {
         .name = "help",

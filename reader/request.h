@@ -61,6 +61,10 @@ struct tm_request {
     uint64_t byte_limit;
     uint32_t on_limit; /* index into tm_on_limit_names */
     const char *every;
+    uint64_t watched_pid; /* of tm watch */
+    const char *group_path;
+    double at_percent;
+    uint64_t keep;
     char **rest; /* of a verb with TM_VERB_REST */
     int rest_count;
 
@@ -196,5 +200,6 @@ struct tm_error *tm_run_export(struct tm_request *request);
 struct tm_error *tm_run_check(struct tm_request *request);
 struct tm_error *tm_run_help(struct tm_request *request);
 struct tm_error *tm_run_run(struct tm_request *request);
+struct tm_error *tm_run_watch(struct tm_request *request);
 
 #endif
