@@ -5,13 +5,14 @@
  *   position   an instruction of a code object, numbered for as long as the code lives: start of the code + offset
  *   location   file, function, line; many positions share one
  *   stack      parent stack + location
+ *   path       96-bit hash of the positions of a whole stack (stack_cache.h)
  *
  * Positions end with their code object: its block is flagged in the address map, so the free hook sees it die, and the
  * next code at the same address gets new numbers.  Nothing stale can name a wrong line.  Should a program make so many
- * code objects that the numbers run out, a new generation of them begins.
+ * code objects that the numbers run out, a new generation of them begins, whose paths have another seed.
  *
- * The way from parent + position to a stack is read without the lock.  It may forget: then location and stack are found
- * again by what they are.  So programs that make code all day do not make the table grow.
+ * The way from a path to its stack is read without the lock.  It may forget: then location and stack are found again by
+ * what they are.  So programs that make code all day do not make the table grow.
  */
 #include "intern.h"
 #include "lines.h"
@@ -28,10 +29,10 @@ static struct tm_index locations; /* function's number, line -> location */
 static struct tm_index stacks;    /* parent, location -> stack */
 static uint32_t next_function = 1;
 
-/* Read without the lock, in this order: generation, start of the code, step. */
+/* Read without the lock. */
 static uint32_t generation = 1;
 static struct tm_index code_starts; /* code object's address -> position of its first instruction */
-static struct tm_index steps;       /* parent, position -> stack; tagged with the generation */
+static struct tm_index paths;       /* path, tagged with its check -> stack */
 static uint32_t next_position = 1;
 
 void tm_intern_lock(void)
@@ -88,7 +89,7 @@ bool tm_intern_init(void)
 {
     struct tm_state *state = tm_runtime.state;
     if (!tm_index_init(&code_starts, 10) || !tm_index_init(&functions, 10) || !tm_index_init(&locations, 12) ||
-        !tm_index_init(&stacks, 13) || !tm_index_init(&steps, 14) || !tm_strings_init() ||
+        !tm_index_init(&stacks, 13) || !tm_index_init(&paths, 14) || !tm_strings_init() ||
         !tm_table_init(&state->locations, TM_CHUNK_LOCATIONS, sizeof(struct tm_location), LOCATION_CHUNK_SHIFT,
                        MAX_LOCATIONS) ||
         !tm_table_init(&state->stacks, TM_CHUNK_STACKS, sizeof(struct tm_stack), TM_STACK_CHUNK_SHIFT, TM_MAX_STACKS))
@@ -148,29 +149,37 @@ static uint32_t depth_from(const tm_frame *frame)
 static void forget_code(void)
 {
     tm_index_clear(&code_starts);
-    tm_index_clear(&steps);
+    tm_index_clear(&paths);
     next_position = 1;
-    /* Whoever sees the new generation sees that no code is known. */
     __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Position of a code object's first instruction, numbering it if need be; 0: no memory. */
-static uint32_t code_start(PyCodeObject *code)
+static uint32_t register_code(PyCodeObject *code)
 {
-    uint32_t start = tm_index_find(&code_starts, (uintptr_t)code, 0);
-    if (start)
-        return start;
     uint64_t positions = tm_code_units(code) + 1; /* one more: a frame may stand before its first instruction */
     if (positions >= MAX_POSITION - next_position)
         forget_code();
     /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
     uint64_t *slot = tm_map_slot((uintptr_t)code);
-    start = next_position + 1;
+    uint32_t start = next_position + 1;
     if (!slot || positions >= MAX_POSITION - next_position || !tm_index_set(&code_starts, (uintptr_t)code, start))
         return 0;
     __atomic_fetch_or(slot, TM_SLOT_CODE, __ATOMIC_RELAXED);
     next_position += (uint32_t)positions;
+    return start;
+}
+
+uint32_t tm_code_start(void *code)
+{
+    uint32_t start = tm_index_find(&code_starts, (uintptr_t)code, 0);
+    if (TM_LIKELY(start))
+        return start;
+    tm_intern_lock();
+    start = tm_index_find(&code_starts, (uintptr_t)code, 0);
+    if (!start)
+        start = register_code(code);
+    tm_intern_unlock();
     return start;
 }
 
@@ -191,14 +200,26 @@ void tm_code_forget_all(void)
 
 /* ---- from a frame to a stack ---------------------------------------------------------------------------------------------- */
 
-uint32_t tm_intern_find(uint32_t parent, void *code, uintptr_t instruction)
+uint64_t tm_intern_seed(void)
 {
-    uint32_t current = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-    uint32_t start = tm_index_find(&code_starts, (uintptr_t)code, 0);
-    if (!start)
-        return TM_STACK_NONE;
-    uint32_t position = start + (uint32_t)tm_frame_offset(code, instruction);
-    return tm_index_find(&steps, pair(parent, position), current);
+    return __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+}
+
+uint32_t tm_intern_find(uint64_t path, uint32_t check)
+{
+    return tm_index_find(&paths, path, check);
+}
+
+void tm_intern_remember(uint64_t path, uint32_t check, uint32_t stack)
+{
+    tm_intern_lock();
+    if (!tm_index_find(&paths, path, check)) {
+        /* The paths of code that has died are never taken again: rather than grow for them, forget all. */
+        if (tm_index_is_full(&paths) && tm_index_capacity(&paths) > 8 * tm_runtime.state->stacks.count)
+            tm_index_clear(&paths);
+        tm_index_add(&paths, path, check, stack); /* without it: slower, not wrong */
+    }
+    tm_intern_unlock();
 }
 
 static uint32_t find_or_append_stack(uint32_t parent, uint32_t location, const tm_frame *frame)
@@ -211,26 +232,11 @@ static uint32_t find_or_append_stack(uint32_t parent, uint32_t location, const t
     return stack && tm_index_add(&stacks, pair(parent, location), 0, stack) ? stack : TM_STACK_NONE;
 }
 
-/* The steps of code that has died are never taken again: rather than grow for them, forget all. */
-static void add_step(uint32_t parent, uint32_t position, uint32_t stack)
+uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame)
 {
-    if (tm_index_is_full(&steps) && tm_index_capacity(&steps) > 8 * tm_runtime.state->stacks.count)
-        tm_index_clear(&steps);
-    tm_index_add(&steps, pair(parent, position), generation, stack); /* without it: slower, not wrong */
-}
-
-uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame, bool *lasting)
-{
-    uint32_t stack = TM_STACK_NONE;
-
     tm_intern_lock();
-    uint32_t start = code_start(code);
     uint32_t location = intern_location(code, instruction);
-    if (location)
-        stack = find_or_append_stack(parent, location, frame);
-    if (stack && start)
-        add_step(parent, start + (uint32_t)tm_frame_offset(code, instruction), stack);
+    uint32_t stack = location ? find_or_append_stack(parent, location, frame) : TM_STACK_NONE;
     tm_intern_unlock();
-    *lasting = start != 0;
     return stack;
 }

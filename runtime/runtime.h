@@ -50,20 +50,28 @@ struct tm_cached_link {
 };
 
 struct tm_cached_stack {
-    uint32_t stack;  /* up to and including this entry */
-    uint32_t parent; /* stack that it was derived from */
+    uint64_t path;   /* hash of all positions from the cache's beginning; 0: one of them has no number */
+    uint32_t check;  /* 32 more bits of it */
+    uint32_t stack;  /* TM_STACK_NONE: not asked for yet */
     uint32_t frames; /* shown frames from the cache's beginning up to and including this one */
     uint32_t floor;  /* entries above this one must be verified for a traceback of frame_limit frames */
 };
 
-/* A step in the trie of stacks that this thread took lately. */
-struct tm_edge {
+/* Positions that this thread met lately, by instruction; with one frame, stacks. */
+struct tm_recent_position {
     uintptr_t instruction;
-    uint32_t parent;
+    uint32_t position;
     uint32_t stack;
 };
 
-#define TM_EDGES 256
+/* Stacks that this thread met lately, by path. */
+struct tm_recent_stack {
+    uint64_t path;
+    uint32_t check;
+    uint32_t stack;
+};
+
+#define TM_RECENT_BITS 9
 #define TM_HINTS 256
 
 /* Tracing is paused for the thread, while objects are made for an answer.  It may run Python code meanwhile, wait for the
@@ -84,7 +92,8 @@ struct tm_thread {
     struct tm_thread *next;        /* all threads ever, for quiescing */
     struct tm_thread *next_free;
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
-    struct tm_edge edges[TM_EDGES];
+    struct tm_recent_position positions[1 << TM_RECENT_BITS];
+    struct tm_recent_stack stacks[1 << TM_RECENT_BITS];
 };
 
 extern __thread struct tm_thread *tm_self __attribute__((tls_model("initial-exec")));
@@ -207,11 +216,16 @@ void tm_table_wipe(struct tm_table *table);
 /* ---- intern.c ----------------------------------------------------------------------------------------------------------- */
 
 bool tm_intern_init(void);
-/* The stack that a frame at this instruction makes on top of `parent`, if it is known; no lock. */
-uint32_t tm_intern_find(uint32_t parent, void *code, uintptr_t instruction);
-/* The same, making what is missing; TM_STACK_NONE when there is no memory.  `frame` gives the depth when the parent does
- * not know it.  *lasting: the answer holds until the epoch changes; otherwise nobody would tell that the code is gone. */
-uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame, bool *lasting);
+/* Position of a code object's first instruction, numbered if need be; 0: no memory.  Holds until the epoch changes. */
+uint32_t tm_code_start(void *code);
+/* The path of an empty stack. */
+uint64_t tm_intern_seed(void);
+/* The stack that was remembered for a path; TM_STACK_NONE: none.  No lock. */
+uint32_t tm_intern_find(uint64_t path, uint32_t check);
+void tm_intern_remember(uint64_t path, uint32_t check, uint32_t stack);
+/* The stack that a frame at this instruction makes on top of `parent`; TM_STACK_NONE: no memory.  `frame` gives the depth
+ * when the parent does not know it. */
+uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame);
 /* A block that held a registered code object is about to be freed. */
 void tm_code_died(uintptr_t address);
 /* Forgets all code objects (not stacks). */

@@ -23,28 +23,40 @@ static uint32_t locate(const struct tm_thread *thread, const void *frame)
     return hint >= TM_CACHE_BOTTOM && hint <= thread->valid && thread->link[hint].frame == frame ? hint : 0;
 }
 
-/* The edge's stack; TM_STACK_NONE: it is not in the cache.  Only frames that tracebacks show have edges. */
-static TM_ALWAYS_INLINE uint32_t follow_edge(struct tm_thread *thread, uint32_t parent, uintptr_t instruction)
+/* ---- paths and positions ----------------------------------------------------------------------------------------------------- */
+
+/* Multiply and fold (as in wyhash): one multiplication, and every bit of both counts. */
+static TM_ALWAYS_INLINE uint64_t path_on(uint64_t below, uint32_t position)
 {
-    const struct tm_edge *edge = tm_edge_of(thread, parent, instruction);
-    return edge->instruction == instruction && edge->parent == parent ? edge->stack : TM_STACK_NONE;
+    unsigned __int128 product =
+        (unsigned __int128)(below ^ UINT64_C(0xa0761d6478bd642f)) * (position ^ UINT64_C(0xe7037ed1a0b428db));
+    uint64_t path = (uint64_t)product ^ (uint64_t)(product >> 64);
+    return path ? path : 1;
 }
 
-/* The stack that a frame which tracebacks show makes on top of `parent`, when no edge is there. */
-static TM_NOINLINE uint32_t derive(struct tm_thread *thread, uint32_t parent, PyCodeObject *code, tm_frame *frame)
+static TM_ALWAYS_INLINE uint32_t check_on(uint32_t below, uint32_t position)
 {
-    uintptr_t instruction = tm_frame_instruction(frame);
-    bool lasting = true;
-    uint32_t stack = tm_intern_find(parent, code, instruction);
-    if (!stack) {
-        stack = tm_intern_stack(parent, code, instruction, frame, &lasting);
-        tm_foreign_calls_redirect();
-    }
-    if (stack && lasting)
-        *tm_edge_of(thread, parent, instruction) =
-            (struct tm_edge){.instruction = instruction, .parent = parent, .stack = stack};
-    return stack;
+    return below * UINT32_C(0x9e3779b1) + position;
 }
+
+static TM_ALWAYS_INLINE struct tm_recent_stack *recent_stack(struct tm_thread *thread, uint64_t path)
+{
+    return &thread->stacks[path >> (64 - TM_RECENT_BITS)];
+}
+
+/* The position that a frame which tracebacks show stands at; 0: its code cannot be numbered. */
+static TM_NOINLINE uint32_t find_position(struct tm_thread *thread, PyCodeObject *code, uintptr_t instruction)
+{
+    uint32_t start = tm_code_start(code);
+    if (!start)
+        return 0;
+    uint32_t position = start + (uint32_t)tm_frame_offset(code, instruction);
+    *tm_recent_position(thread, instruction) =
+        (struct tm_recent_position){.instruction = instruction, .position = position};
+    return position;
+}
+
+/* ---- verifying ------------------------------------------------------------------------------------------------------------------ */
 
 /*
  * Verifies entries newest .. floor + 1, the first of which is known to be on the stack.  Returns the lowest entry whose
@@ -85,19 +97,29 @@ uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
     uint32_t changed = verify(thread, top, entry->floor);
     if (changed > top) {
         thread->top = top;
-        return entry->stack;
+        if (TM_LIKELY(entry->stack))
+            return entry->stack;
     }
     if (changed == top && entry->frames != entry[-1].frames) { /* another line of the same function */
         uintptr_t instruction = tm_frame_instruction(newest);
-        uint32_t stack = follow_edge(thread, entry->parent, instruction);
-        if (TM_LIKELY(stack)) {
-            thread->link[top].instruction = instruction;
-            thread->top = thread->valid = top;
-            return entry->stack = stack;
+        const struct tm_recent_position *position = tm_recent_position(thread, instruction);
+        if (TM_LIKELY(position->instruction == instruction && entry[-1].path)) {
+            uint64_t path = path_on(entry[-1].path, position->position);
+            uint32_t check = check_on(entry[-1].check, position->position);
+            const struct tm_recent_stack *recent = recent_stack(thread, path);
+            if (TM_LIKELY(recent->path == path && recent->check == check)) {
+                thread->link[top].instruction = instruction;
+                thread->top = thread->valid = top;
+                entry->path = path;
+                entry->check = check;
+                return entry->stack = recent->stack;
+            }
         }
     }
     return tm_stack_resolve(thread, newest);
 }
+
+/* ---- building -------------------------------------------------------------------------------------------------------------------- */
 
 /* Moves the newest entries to the bottom, so that `at`, one above them all, becomes small.  Returns the new `at`. */
 static uint32_t compact(struct tm_thread *thread, uint32_t at)
@@ -115,34 +137,39 @@ static uint32_t compact(struct tm_thread *thread, uint32_t at)
     return at - shift;
 }
 
-/* Writes entry i for a frame, on top of entry i - 1.  False: no memory. */
-static bool place(struct tm_thread *thread, uint32_t i, tm_frame *frame)
+/* Writes entry i for a frame, on top of entry i - 1. */
+static TM_ALWAYS_INLINE void place(struct tm_thread *thread, uint32_t i, tm_frame *frame)
 {
     const struct tm_cached_stack *below = &thread->entry[i - 1];
     struct tm_cached_stack *entry = &thread->entry[i];
-    struct tm_cached_link *link = &thread->link[i];
     uintptr_t instruction = tm_frame_instruction(frame);
-    uint32_t parent = below->stack;
+    const struct tm_recent_position *recent = tm_recent_position(thread, instruction);
+    uint64_t path = below->path;
+    uint32_t check = below->check;
+    uint32_t shown = 1;
+    uint32_t position = recent->position;
 
-    if (link->frame != frame || link->instruction != instruction || entry->parent != parent || i > thread->valid) {
-        uint32_t shown = 1;
-        uint32_t stack = follow_edge(thread, parent, instruction);
-        if (!stack) {
-            PyCodeObject *code = tm_frame_code(frame);
-            shown = code != NULL;
-            stack = code ? derive(thread, parent, code, frame) : parent;
-            if (code && !stack)
-                return false;
-        }
-        *link = (struct tm_cached_link){frame, instruction};
-        *entry = (struct tm_cached_stack){.stack = stack, .parent = parent, .frames = below->frames + shown};
-        thread->hint[hint_of(frame)] = i;
+    if (TM_UNLIKELY(recent->instruction != instruction)) {
+        PyCodeObject *code = tm_frame_code(frame);
+        shown = code != NULL;
+        position = code ? find_position(thread, code, instruction) : 0;
     }
+    if (shown) {
+        path = path && position ? path_on(path, position) : 0;
+        check = check_on(check, position);
+    }
+    thread->link[i] = (struct tm_cached_link){frame, instruction};
+    if (entry->path != path || entry->check != check || !path) {
+        entry->path = path;
+        entry->check = check;
+        entry->stack = TM_STACK_NONE;
+    }
+    entry->frames = below->frames + shown;
     uint32_t floor = below->floor;
     while (floor + 1 != i && entry->frames - thread->entry[floor + 1].frames >= tm_runtime.frame_limit)
         floor++;
     entry->floor = floor;
-    return true;
+    thread->hint[hint_of(frame)] = i;
 }
 
 /* Empties the cache; `below` is the frame of its sentinel. */
@@ -150,47 +177,95 @@ static void begin(struct tm_thread *thread, void *below)
 {
     thread->top = thread->valid = TM_CACHE_BOTTOM - 1;
     thread->link[TM_CACHE_BOTTOM - 1].frame = below;
-    thread->entry[TM_CACHE_BOTTOM - 1] = (struct tm_cached_stack){.floor = TM_CACHE_BOTTOM - 1};
+    thread->entry[TM_CACHE_BOTTOM - 1] =
+        (struct tm_cached_stack){.path = tm_intern_seed(), .floor = TM_CACHE_BOTTOM - 1};
 }
 
-/*
- * Entries changed..base are derived anew, pending frames (newest first) go on top of them.  TM_STACK_NONE: no memory, or
- * no frame that a traceback would show.
- */
-static uint32_t rebuild(struct tm_thread *thread, uint32_t changed, uint32_t base, uint32_t pending)
+/* Numbers the stacks of verified entries up to `top`; TM_STACK_NONE: no memory, or no frame that a traceback shows. */
+static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t top)
+{
+    uint32_t lowest = top;
+    while (lowest > thread->entry[top].floor + 1 && !thread->entry[lowest - 1].stack)
+        lowest--;
+    uint32_t stack = thread->entry[lowest - 1].stack;
+    for (uint32_t i = lowest; i <= top; i++) {
+        struct tm_cached_stack *entry = &thread->entry[i];
+        tm_frame *frame = thread->link[i].frame;
+        if (entry->frames != entry[-1].frames) {
+            stack = tm_intern_stack(stack, tm_frame_code(frame), thread->link[i].instruction, frame);
+            if (!stack)
+                return TM_STACK_NONE;
+            if (entry->path)
+                tm_intern_remember(entry->path, entry->check, stack);
+        }
+        entry->stack = stack;
+    }
+    tm_foreign_calls_redirect();
+    return stack;
+}
+
+/* The number of the newest entry's stack. */
+static uint32_t stack_of_top(struct tm_thread *thread)
+{
+    uint32_t top = thread->top;
+    struct tm_cached_stack *entry = &thread->entry[top];
+    if (entry->stack)
+        return entry->stack;
+    if (entry->frames == thread->entry[entry->floor].frames)
+        return TM_STACK_UNKNOWN; /* nothing but hidden frames */
+    struct tm_recent_stack *recent = recent_stack(thread, entry->path);
+    if (recent->path == entry->path && recent->check == entry->check && entry->path)
+        return entry->stack = recent->stack;
+    uint32_t stack = entry->path ? tm_intern_find(entry->path, entry->check) : TM_STACK_NONE;
+    if (!stack)
+        stack = intern_entries(thread, top);
+    if (stack && entry->path)
+        *recent = (struct tm_recent_stack){entry->path, entry->check, stack};
+    return entry->stack = stack;
+}
+
+/* Entries changed..base are placed anew, pending frames (newest first) go on top of them. */
+static void rebuild(struct tm_thread *thread, uint32_t changed, uint32_t base, uint32_t pending)
 {
     bool moved = changed <= base || pending;
     uint32_t i = changed;
     for (; i <= base; i++)
-        if (!place(thread, i, thread->link[i].frame))
-            goto no_memory;
+        place(thread, i, thread->link[i].frame);
     for (i = base + 1; pending; i++) {
-        if (i == thread->capacity) {
+        if (i == thread->capacity)
             i = compact(thread, i);
-            thread->valid = i - 1;
-        }
-        if (!place(thread, i, thread->pending[--pending]))
-            goto no_memory;
+        place(thread, i, thread->pending[--pending]);
     }
     thread->top = i - 1;
     if (moved)
         thread->valid = thread->top;
-    return thread->entry[thread->top].stack;
-
-no_memory:
-    begin(thread, TM_STALE_FRAME);
-    return TM_STACK_NONE;
 }
 
-/* With one frame there is nothing to verify: the edges are the cache. */
+/* With one frame the path of the newest shown frame is all there is. */
 static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
 {
-    for (tm_frame *frame = newest; frame; frame = tm_frame_older(frame)) {
-        PyCodeObject *code = tm_frame_code(frame);
-        if (code)
-            return derive(thread, TM_STACK_NONE, code, frame);
+    PyCodeObject *code = NULL;
+    tm_frame *frame = newest;
+    while (frame && !(code = tm_frame_code(frame)))
+        frame = tm_frame_older(frame);
+    if (!frame)
+        return TM_STACK_UNKNOWN;
+    uintptr_t instruction = tm_frame_instruction(frame);
+    uint32_t position = find_position(thread, code, instruction);
+    uint64_t path = path_on(tm_intern_seed(), position);
+    uint32_t check = check_on(0, position);
+    uint32_t stack = position ? tm_intern_find(path, check) : TM_STACK_NONE;
+    if (!stack) {
+        stack = tm_intern_stack(TM_STACK_NONE, code, instruction, frame);
+        if (stack && position)
+            tm_intern_remember(path, check, stack);
+        tm_foreign_calls_redirect();
     }
-    return TM_STACK_UNKNOWN;
+    if (position && stack)
+        tm_recent_position(thread, instruction)->stack = stack;
+    else
+        tm_recent_position(thread, instruction)->instruction = 0;
+    return stack;
 }
 
 uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
@@ -210,15 +285,15 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
         uint32_t base = locate(thread, frame);
         uint32_t changed = base ? verify(thread, base, thread->entry[base].floor) : 0;
         if (changed) {
-            uint32_t stack = rebuild(thread, changed, base, pending);
-            return stack || thread->top < TM_CACHE_BOTTOM ? stack : TM_STACK_UNKNOWN;
+            rebuild(thread, changed, base, pending);
+            return stack_of_top(thread);
         }
         thread->pending[pending++] = frame;
         frame = tm_frame_older(frame);
     }
     begin(thread, frame ? TM_STALE_FRAME : NULL);
-    uint32_t stack = rebuild(thread, TM_CACHE_BOTTOM, TM_CACHE_BOTTOM - 1, pending);
-    return stack || thread->top < TM_CACHE_BOTTOM ? stack : TM_STACK_UNKNOWN;
+    rebuild(thread, TM_CACHE_BOTTOM, TM_CACHE_BOTTOM - 1, pending);
+    return stack_of_top(thread);
 }
 
 bool tm_thread_reset_cache(struct tm_thread *thread)
@@ -238,7 +313,8 @@ bool tm_thread_reset_cache(struct tm_thread *thread)
         thread->pending = (void **)(thread->entry + capacity);
         thread->capacity = capacity;
     }
-    memset(thread->edges, 0, sizeof(thread->edges));
+    memset(thread->positions, 0, sizeof(thread->positions));
+    memset(thread->stacks, 0, sizeof(thread->stacks));
     memset(thread->hint, 0, sizeof(thread->hint));
     thread->epoch = tm_runtime.epoch;
     begin(thread, TM_STALE_FRAME);

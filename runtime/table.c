@@ -45,9 +45,9 @@ void *tm_table_reserve(struct tm_table *table, uint64_t index)
     if (!entry)
         return NULL;
     if (!*entry) {
-        struct tm_chunk *chunk = tm_arena_chunk(table->kind, (uint32_t)(index >> table->chunk_shift),
-                                                sizeof(struct tm_chunk), table->element_size,
-                                                UINT64_C(1) << table->chunk_shift);
+        struct tm_chunk *chunk =
+            tm_arena_chunk(table->kind, (uint32_t)(index >> table->chunk_shift), sizeof(struct tm_chunk),
+                           table->element_size, UINT64_C(1) << table->chunk_shift);
         if (!chunk)
             return NULL;
         __atomic_store_n(entry, (uintptr_t)chunk, __ATOMIC_RELEASE);
