@@ -188,39 +188,41 @@ static struct tm_error *put_sample(struct writer *writer, const struct tm_statis
 
 /* ---- the rest of it ------------------------------------------------------------------------------------------------- */
 
-/* The interpreter's code, as the target has it mapped. */
-static const struct tm_region *find_interpreter(const struct tm_target *target)
+static bool is_interpreter(const char *path)
 {
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    return !strncmp(name, "python", 6) || !strncmp(name, "libpython", 9);
+}
+
+/* The interpreter, as far as the target has it mapped: gcore leaves out what can be read from the file. */
+static const char *find_interpreter(const struct tm_target *target, Tm__Mapping *mapping)
+{
+    const char *path = NULL;
     for (size_t i = 0; target && i < target->region_count; i++) {
         const struct tm_region *region = &target->regions[i];
-        const char *slash = region->path ? strrchr(region->path, '/') : NULL;
-        const char *name = slash ? slash + 1 : region->path;
-        if (name && (region->flags & TM_REGION_EXECUTE) &&
-            (!strncmp(name, "python", 6) || !strncmp(name, "libpython", 9)))
-            return region;
+        if (!region->path || !(path ? !strcmp(region->path, path) : is_interpreter(region->path)))
+            continue;
+        if (!path)
+            mapping->memory_start = region->start;
+        mapping->memory_limit = region->end;
+        path = region->path;
     }
-    return NULL;
+    return path ? path : "python";
 }
 
 static struct tm_error *put_mapping(struct writer *writer)
 {
-    const struct tm_region *region = find_interpreter(writer->model->target);
     Tm__Profile part = TM__PROFILE__INIT;
     Tm__Mapping mapping = TM__MAPPING__INIT, *mappings[] = {&mapping};
     part.n_mapping = 1;
     part.mapping = mappings;
     mapping.id = 1;
     mapping.has_functions = mapping.has_filenames = mapping.has_line_numbers = true;
+    const char *path = find_interpreter(writer->model->target, &mapping);
     writer->scratch.size = 0;
-    if (region) {
-        mapping.memory_start = region->start;
-        mapping.memory_limit = region->end;
-        tm_text_add_name(&writer->scratch, (struct tm_string_ref){region->path, (uint32_t)strlen(region->path)});
-    } else {
-        tm_text_print(&writer->scratch, "python");
-    }
-    struct tm_error *error =
-        put_string(writer, writer->scratch.bytes ? writer->scratch.bytes : "python", &mapping.filename);
+    tm_text_add_name(&writer->scratch, (struct tm_string_ref){path, (uint32_t)strlen(path)});
+    struct tm_error *error = put_string(writer, writer->scratch.bytes ? writer->scratch.bytes : "", &mapping.filename);
     return error ? error : put(writer, &part);
 }
 
