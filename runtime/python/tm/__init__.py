@@ -70,8 +70,7 @@ _loaded = None
 
 def _import_classes():
     global _loaded
-    import tm._classes  # `from tm import` would ask __getattr__()
-
+    __import__("tm._classes")  # `from tm import` would ask __getattr__()
     _loaded = sys.modules["tm._classes"]
     return _loaded
 

@@ -78,7 +78,7 @@ def engine():
     global _engine
     if _engine is None:
         try:
-            import tm._engine
+            __import__("tm._engine")
         except ImportError as error:
             raise ImportError("tm cannot take snapshots: its extension tm._engine is missing (%s)" % error) from None
         module = sys.modules["tm._engine"]
