@@ -92,12 +92,14 @@ static bool is_zeros(const uint8_t *page)
     return !page[0] && !memcmp(page, page + 1, PAGE - 1);
 }
 
-/* Which of the pages exist: present (bit 63) or swapped (62); proc(5). */
+/* Which of the pages exist: present (bit 63) or swapped (62); proc(5).  Of a table that lies in a file this cannot be told:
+ * what the kernel wrote back and dropped is not present either. */
 static void look_at_pages(const struct copy *copy, uint64_t address, size_t pages, bool *used)
 {
     uint64_t entries[RUN];
     ssize_t size = (ssize_t)(pages * sizeof(entries[0]));
-    bool known = copy->pagemap >= 0 &&
+    const struct tm_region *region = tm_target_region(copy->target, address);
+    bool known = copy->pagemap >= 0 && region && !region->path &&
                  pread(copy->pagemap, entries, (size_t)size, (off_t)(address / PAGE * sizeof(entries[0]))) == size;
     for (size_t i = 0; i < pages; i++)
         used[i] = !known || entries[i] >> 62;
