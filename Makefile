@@ -50,8 +50,9 @@ ENGINE_LIBS = $(PACKAGE_LIBS) -pthread -ldl -lm
 RUNTIME_FLAGS := $(COMMON) -ftls-model=initial-exec
 RUNTIME_LIBS := -pthread -ldl
 
-# Made by `make web`, taken if it is there: the engine builds without npm.
-PAGE := $(wildcard build/web/page.html)
+# Made by `make web`, taken if it is there: the engine builds without npm.  Tests of what is put into the page do with the
+# bare one.
+PAGE := $(or $(wildcard build/web/page.html),$(if $(SANITIZE),web/page.html))
 PAGE_FLAGS := $(if $(PAGE),-DTM_HTML_PAGE='"$(PAGE)"')
 
 OBJ := $(BUILD)/obj
@@ -61,7 +62,7 @@ UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 PACKAGE := $(PACKAGE_FILES:runtime/python/%=$(LIB)/python/%)
 
 # Interpreters and libraries are asked only for verbs that compile here: the others must work where neither exists.
-LIGHT := help demo test web bench storm fuzz test-newest sanitize lint format check clean needs
+LIGHT := help demo test test-browser web bench storm fuzz test-newest sanitize lint format check clean needs
 ifneq ($(filter-out $(LIGHT),$(or $(MAKECMDGOALS),all)),)
 FACTS := $(shell tools/python-facts $(PYTHONS))
 ifneq ($(.SHELLSTATUS),0)
@@ -98,9 +99,18 @@ demo: ## a leaking service, its core, and the leaking line: command line, GDB, L
 .PHONY: test
 test: ## all tests, on every CPython that is found (TEST_PYTHONS names others, ARGS goes to pytest)
 	@tools/needs build test
+	@! command -v npm >/dev/null || tools/web || echo 'no page for tm export --format html: npm did not work'
 	@$(MAKE) --no-print-directory $(JOBS) all units PYTHONS="$${TEST_PYTHONS:-$$(tools/python-facts --found | paste -s -d ' ')}"
 	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
 	@tools/pytest $(ARGS)
+
+.PHONY: test-browser
+test-browser: ## the page of tm export in a headless Chromium (installs it, and npm, if they are missing: minutes)
+	@tools/needs build test web browser
+	@tools/web
+	@$(MAKE) --no-print-directory $(JOBS) all PYTHONS='$(PYTHONS)'
+	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
+	@tools/pytest tests/export $(ARGS)
 
 .PHONY: units
 units: $(UNITS) ## compile the C unit tests into build/tests/
