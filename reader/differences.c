@@ -250,10 +250,14 @@ static struct tm_error *match(struct matcher *matcher, struct tm_differences *re
 
 static struct tm_error *sort(struct order *order, struct tm_differences *ret)
 {
+    size_t longest = 1; /* traceback: of a damaged table, the limit may be anything */
     for (int i = 0; i < 2; i++) {
-        order->frames[i] =
-            malloc(((size_t)order->models[0]->frame_limit + order->models[1]->frame_limit) * sizeof(*order->frames[i]));
+        const struct tm_model *model = order->models[i];
+        uint32_t limit = model->frame_limit < model->stack_count ? model->frame_limit : model->stack_count;
+        longest = longest > limit ? longest : limit;
     }
+    for (int i = 0; i < 2; i++)
+        order->frames[i] = malloc(longest * sizeof(*order->frames[i]));
     struct tm_error *error = order->frames[0] && order->frames[1] ? NULL : tm_error_no_memory();
     if (!error)
         qsort_r(ret->items, ret->count, sizeof(*ret->items), compare, order);

@@ -12,6 +12,17 @@ struct tm_grid {
     size_t place_width; /* characters; 0: as many as there are */
 };
 
+/* What numbers and, where there is one, the last column leave to places; but enough to tell one from another. */
+static size_t place_width(uint32_t width, const struct tm_grid_column *columns, size_t count)
+{
+    size_t others = 0, least = 20;
+    for (size_t i = 0; i < count; i++)
+        others += columns[i].kind == TM_GRID_NUMBER ? 11 : columns[i].kind == TM_GRID_PLACE ? 0 : 8;
+    bool alone = columns[count - 1].kind == TM_GRID_PLACE;
+    size_t room = width > others + least ? width - others : least;
+    return alone || room < width / 2 ? room : width / 2;
+}
+
 struct tm_error *tm_grid_create(const struct tm_request *request, const struct tm_grid_column *columns, size_t count,
                                 struct tm_grid **ret)
 {
@@ -27,7 +38,7 @@ struct tm_error *tm_grid_create(const struct tm_request *request, const struct t
         scols_table_enable_colors(grid->table, request->face->colour != 0);
         scols_table_set_termforce(grid->table, SCOLS_TERMFORCE_ALWAYS);
         scols_table_set_termwidth(grid->table, request->no_trunc ? 1 << 20 : width);
-        grid->place_width = request->no_trunc ? 0 : width / 2 > 20 ? width / 2 : 20;
+        grid->place_width = request->no_trunc ? 0 : place_width(width, columns, count);
     }
     for (size_t i = 0; i < count && ok; i++) {
         enum tm_grid_kind kind = columns[i].kind;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot file into a model.  Nothing in it is believed: every byte is covered by a checksum or compared with what it
- * must be, every number is checked before it is used, and nothing is decompressed that would be absurdly large.
+ * A snapshot file into a model.  Nothing in it is believed: every byte is compared with what it must be or means something
+ * that is under a checksum, every number is checked before it is used, and nothing is decompressed that would be absurdly large.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* blocks: the biggest single blocks. */
+#define _GNU_SOURCE /* reallocarray */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -11,7 +12,8 @@
 struct biggest {
     struct tm_block *heap; /* the smallest of those kept on top */
     size_t count;
-    size_t room;
+    size_t allocated;
+    size_t room; /* how many are wanted */
     uint64_t min_size;
     const struct tm_selection *selection;
     uint64_t all_size;
@@ -49,6 +51,17 @@ static void sift_down(struct biggest *biggest, size_t at)
     }
 }
 
+static bool grow(struct biggest *biggest)
+{
+    size_t more = biggest->allocated ? biggest->allocated * 2 : 1024;
+    struct tm_block *heap = reallocarray(biggest->heap, more, sizeof(*heap));
+    if (!heap)
+        return false;
+    biggest->heap = heap;
+    biggest->allocated = more;
+    return true;
+}
+
 static struct tm_error *take(void *context, const struct tm_block *blocks, size_t count)
 {
     struct biggest *biggest = context;
@@ -59,6 +72,8 @@ static struct tm_error *take(void *context, const struct tm_block *blocks, size_
         biggest->all_size += blocks[i].size;
         biggest->all_count++;
         if (biggest->count < biggest->room) {
+            if (biggest->count == biggest->allocated && !grow(biggest))
+                return tm_error_no_memory();
             biggest->heap[biggest->count++] = blocks[i];
             if (biggest->count == biggest->room) {
                 for (size_t at = biggest->count / 2; at-- > 0;)
@@ -179,14 +194,10 @@ struct tm_error *tm_run_blocks(struct tm_request *request)
         .min_size = request->min_size,
         .selection = request->selection,
     };
-    if (biggest.room > request->model->count + 65536)
-        biggest.room = request->model->count + 65536; /* room is taken at once */
-    biggest.heap = calloc(biggest.room, sizeof(*biggest.heap));
-    if (!biggest.heap)
-        return tm_error_no_memory();
     struct tm_error *error = tm_model_each_block(request->model, take, &biggest);
     if (!error) {
-        qsort(biggest.heap, biggest.count, sizeof(*biggest.heap), compare);
+        if (biggest.count)
+            qsort(biggest.heap, biggest.count, sizeof(*biggest.heap), compare);
         error = request->json ? print_json(request, &biggest) : print_text(request, &biggest);
     }
     free(biggest.heap);

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""A traced program's core, made once."""
+
+import os
+import resource
+import signal
+import subprocess
+
+import pytest
+
+import snapshot_file
+
+PROGRAM = """\
+import ctypes, os, sys
+
+class Cache:
+    def put(self, key):
+        setattr(self, key, bytearray(1000))
+
+def fill(cache, count):
+    for key in map(str, range(count)):
+        cache.put("k" + key)
+
+cache = Cache()
+fill(cache, 400)
+secret = "the secret that must not leave " * 20
+held = [secret.upper() for _ in range(5)]
+os.abort()
+"""
+
+
+def limits():
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+
+
+@pytest.fixture(scope="session")
+def core(tm, newest, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("core")
+    (folder / "app.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [tm, "run", "-n", "25", "--", newest.executable, str(folder / "app.py")],
+        cwd=str(folder),
+        preexec_fn=limits,
+        stderr=subprocess.DEVNULL,
+    )
+    assert done.returncode == -signal.SIGABRT
+    cores = list(folder.glob("core*"))
+    if not cores:
+        pytest.fail("the kernel left no core: see ulimit -H -c and /proc/sys/kernel/core_pattern")
+    return cores[0]
+
+
+@pytest.fixture
+def ask(tm):
+    """ask(words..., status=0): (output, errors)."""
+
+    def asked(*words, status=0, **more):
+        done = subprocess.run([tm, *map(str, words)], capture_output=True, timeout=60, **more)
+        output, errors = done.stdout.decode(), done.stderr.decode()
+        assert done.returncode == status, (words, done.returncode, output, errors)
+        if status == 2:
+            assert output == "" and errors.startswith("tm: ") and errors.count("\n") == 1, (words, output, errors)
+        return output, errors
+
+    return asked
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A sound snapshot of two lines, with blocks."""
+    traces = [(0, 100, (("/a/b.py", 2), ("/a/main.py", 9)), 2), (0, 50, (("/a/c.py", 3),), 1), (7, 4096, (("/a/b.py", 2),), 1)]
+    return snapshot_file.write(tmp_path / "small.tm", traces, 25, blocks=True)
+
+
+@pytest.fixture
+def environment():
+    return {name: value for name, value in os.environ.items() if name not in ("TM_REDACT_KEY", "PAGER", "NO_COLOR")}
