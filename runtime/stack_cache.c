@@ -121,20 +121,26 @@ uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
 
 /* ---- building -------------------------------------------------------------------------------------------------------------------- */
 
-/* Moves the newest entries to the bottom, so that `at`, one above them all, becomes small.  Returns the new `at`. */
-static uint32_t compact(struct tm_thread *thread, uint32_t at)
+/* Makes room above `base`: its newest entries move to the bottom.  Returns by how much. */
+static uint32_t compact(struct tm_thread *thread, uint32_t base)
 {
-    uint32_t kept = thread->capacity / 2;
-    uint32_t shift = at - kept - TM_CACHE_BOTTOM;
+    uint32_t kept = tm_runtime.frame_limit + SLACK;
+    uint32_t shift = base + 1 - kept - TM_CACHE_BOTTOM;
     memmove(&thread->link[TM_CACHE_BOTTOM], &thread->link[TM_CACHE_BOTTOM + shift], kept * sizeof(*thread->link));
     memmove(&thread->entry[TM_CACHE_BOTTOM - 1], &thread->entry[TM_CACHE_BOTTOM - 1 + shift],
             (kept + 1) * sizeof(*thread->entry));
     thread->link[TM_CACHE_BOTTOM - 1].frame = TM_STALE_FRAME;
-    for (uint32_t i = TM_CACHE_BOTTOM; i < TM_CACHE_BOTTOM + kept; i++) {
+    for (uint32_t i = TM_CACHE_BOTTOM - 1; i < TM_CACHE_BOTTOM + kept; i++) {
         uint32_t floor = thread->entry[i].floor;
         thread->entry[i].floor = floor > shift + TM_CACHE_BOTTOM - 1 ? floor - shift : TM_CACHE_BOTTOM - 1;
     }
-    return at - shift;
+    thread->valid = base - shift;
+    return shift;
+}
+
+static uint32_t shifted(uint32_t entry, uint32_t shift)
+{
+    return entry > shift + TM_CACHE_BOTTOM ? entry - shift : TM_CACHE_BOTTOM;
 }
 
 /* Writes entry i for a frame, on top of entry i - 1. */
@@ -181,13 +187,18 @@ static void begin(struct tm_thread *thread, void *below)
         (struct tm_cached_stack){.path = tm_intern_seed(), .floor = TM_CACHE_BOTTOM - 1};
 }
 
-/* Numbers the stacks of verified entries up to `top`; TM_STACK_NONE: no memory, or no frame that a traceback shows. */
-static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t top)
+/*
+ * Numbers the stack of entry `top`, and of those below it that have none; entries from `sure` on are known to be on the
+ * stack, others must not be touched.  TM_STACK_NONE: no memory.
+ */
+static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t top, uint32_t sure)
 {
     uint32_t lowest = top;
-    while (lowest > thread->entry[top].floor + 1 && !thread->entry[lowest - 1].stack)
+    while (lowest > sure && !thread->entry[lowest - 1].stack)
         lowest--;
     uint32_t stack = thread->entry[lowest - 1].stack;
+    /* Otherwise only the top's stack has all the frames that it shows; those below would lack some. */
+    bool complete = stack || lowest == TM_CACHE_BOTTOM;
     for (uint32_t i = lowest; i <= top; i++) {
         struct tm_cached_stack *entry = &thread->entry[i];
         tm_frame *frame = thread->link[i].frame;
@@ -195,17 +206,18 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t to
             stack = tm_intern_stack(stack, tm_frame_code(frame), thread->link[i].instruction, frame);
             if (!stack)
                 return TM_STACK_NONE;
-            if (entry->path)
+            if (entry->path && (complete || i == top))
                 tm_intern_remember(entry->path, entry->check, stack);
         }
-        entry->stack = stack;
+        if (complete || i == top)
+            entry->stack = stack;
     }
     tm_foreign_calls_redirect();
     return stack;
 }
 
-/* The number of the newest entry's stack. */
-static uint32_t stack_of_top(struct tm_thread *thread)
+/* The number of the newest entry's stack; entries from `sure` on are known to be on the stack. */
+static uint32_t stack_of_top(struct tm_thread *thread, uint32_t sure)
 {
     uint32_t top = thread->top;
     struct tm_cached_stack *entry = &thread->entry[top];
@@ -218,7 +230,7 @@ static uint32_t stack_of_top(struct tm_thread *thread)
         return entry->stack = recent->stack;
     uint32_t stack = entry->path ? tm_intern_find(entry->path, entry->check) : TM_STACK_NONE;
     if (!stack)
-        stack = intern_entries(thread, top);
+        stack = intern_entries(thread, top, sure);
     if (stack && entry->path)
         *recent = (struct tm_recent_stack){entry->path, entry->check, stack};
     return entry->stack = stack;
@@ -231,11 +243,8 @@ static void rebuild(struct tm_thread *thread, uint32_t changed, uint32_t base, u
     uint32_t i = changed;
     for (; i <= base; i++)
         place(thread, i, thread->link[i].frame);
-    for (i = base + 1; pending; i++) {
-        if (i == thread->capacity)
-            i = compact(thread, i);
+    for (i = base + 1; pending; i++)
         place(thread, i, thread->pending[--pending]);
-    }
     thread->top = i - 1;
     if (moved)
         thread->valid = thread->top;
@@ -285,21 +294,28 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
         uint32_t base = locate(thread, frame);
         uint32_t changed = base ? verify(thread, base, thread->entry[base].floor) : 0;
         if (changed) {
+            uint32_t sure = thread->entry[base].floor + 1;
+            if (TM_UNLIKELY(base + pending >= thread->capacity)) {
+                uint32_t shift = compact(thread, base);
+                base -= shift;
+                changed = shifted(changed, shift);
+                sure = shifted(sure, shift);
+            }
             rebuild(thread, changed, base, pending);
-            return stack_of_top(thread);
+            return stack_of_top(thread, sure);
         }
         thread->pending[pending++] = frame;
         frame = tm_frame_older(frame);
     }
     begin(thread, frame ? TM_STALE_FRAME : NULL);
     rebuild(thread, TM_CACHE_BOTTOM, TM_CACHE_BOTTOM - 1, pending);
-    return stack_of_top(thread);
+    return stack_of_top(thread, TM_CACHE_BOTTOM);
 }
 
 bool tm_thread_reset_cache(struct tm_thread *thread)
 {
     uint32_t capacity = MINIMUM_CAPACITY;
-    while (capacity < 2 * (tm_runtime.frame_limit + SLACK) + TM_CACHE_BOTTOM)
+    while (capacity < 3 * (tm_runtime.frame_limit + SLACK) + TM_CACHE_BOTTOM)
         capacity *= 2;
     if (thread->capacity != capacity) {
         size_t bytes = capacity * (sizeof(*thread->link) + sizeof(*thread->entry) + sizeof(*thread->pending));
