@@ -100,11 +100,14 @@ static uint64_t make_name(struct fake *fake, unsigned number)
     put(fake, address + layout->type, type, 8);
     put(fake, type + layout->type_flags, UINT64_C(1) << 28 | 1 << 12, 8);
     put(fake, address + layout->length, length, 8);
-    bool ascii = first[number] < 0x80;
+    bool ascii = first[number] < 0x80, compact = number != 2; /* that one is of a subclass of str */
     put(fake, address + layout->state,
-        (uint64_t)kind << layout->kind_bit | UINT64_C(1) << layout->compact_bit | (uint64_t)ascii << layout->ascii_bit,
+        (uint64_t)kind << layout->kind_bit | (uint64_t)compact << layout->compact_bit |
+            (uint64_t)ascii << layout->ascii_bit,
         4);
-    uint64_t at = address + (ascii ? layout->ascii_data : layout->compact_data);
+    uint64_t at = compact ? address + (ascii ? layout->ascii_data : layout->compact_data) : allocate(fake, 16);
+    if (!compact)
+        put(fake, address + layout->pointer, at, 8);
     const uint32_t text[] = {first[number], '.', 'p', 'y'};
     for (unsigned i = 0; i < length; i++)
         put(fake, at + (uint64_t)i * kind, text[i], kind);
