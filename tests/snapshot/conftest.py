@@ -2,12 +2,11 @@
 """A traced program's core, made once."""
 
 import os
-import resource
-import signal
 import subprocess
 
 import pytest
 
+import corpses
 import snapshot_file
 
 PROGRAM = """\
@@ -29,25 +28,11 @@ os.abort()
 """
 
 
-def limits():
-    resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
-
-
 @pytest.fixture(scope="session")
-def core(tm, newest, tmp_path_factory):
+def core(newest, tmp_path_factory):
     folder = tmp_path_factory.mktemp("core")
     (folder / "app.py").write_text(PROGRAM)
-    done = subprocess.run(
-        [tm, "run", "-n", "25", "--", newest.executable, str(folder / "app.py")],
-        cwd=str(folder),
-        preexec_fn=limits,
-        stderr=subprocess.DEVNULL,
-    )
-    assert done.returncode == -signal.SIGABRT
-    cores = list(folder.glob("core*"))
-    if not cores:
-        pytest.fail("the kernel left no core: see ulimit -H -c and /proc/sys/kernel/core_pattern")
-    return cores[0]
+    return corpses.kernel_core(corpses.traced(newest, folder / "app.py"), folder)
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 """Blocks of foreign domains in a real program: what filters by domain leave is what the program tracked there."""
 
 import json
-import signal
-import subprocess
 
 import pytest
 
-from conftest import limits
+import corpses
 
 PROGRAM = """\
 import ctypes, os
@@ -27,11 +25,7 @@ def core(newest, tmp_path_factory):
     """The standard library's own table, in which ctypes can track."""
     folder = tmp_path_factory.mktemp("domains")
     (folder / "app.py").write_text(PROGRAM)
-    done = subprocess.run(
-        [newest.executable, "-X", "tracemalloc=5", "app.py"], cwd=str(folder), preexec_fn=limits, stderr=subprocess.DEVNULL
-    )
-    assert done.returncode == -signal.SIGABRT
-    return next(folder.glob("core*"))
+    return corpses.kernel_core([newest.executable, "-X", "tracemalloc=5", "app.py"], folder)
 
 
 @pytest.mark.parametrize("dumped", [False, True])
