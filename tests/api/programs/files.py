@@ -73,7 +73,8 @@ for twin in (pickle.loads(pickle.dumps(ours)), copy.copy(ours), copy.deepcopy(ou
     names = {trace.traceback[-1].name for trace in twin.traces}
     assert "many" in names, names
 traceback = tm.get_object_traceback(keep[0][0])
-assert pickle.loads(pickle.dumps(traceback))[-1].name == traceback[-1].name == ours.filter_traces([tm.Filter(True, __file__, traceback[-1].lineno)]).traces[0].traceback[-1].name
+again = pickle.loads(pickle.dumps(traceback))
+assert again == traceback and again[-1].name == traceback[-1].name is not None
 
 for wrong, error in (("nowhere", FileNotFoundError), (__file__, Exception)):
     try:
