@@ -371,6 +371,8 @@ static void add_notes(struct tm_model *model, const struct contents *contents)
         tm_model_incomplete(model, "%.*s", (int)(length < 4096 ? length : 4096), contents->notes + at);
         at += length + 1;
     }
+    if (!model->incomplete_count && file->identity.notes)
+        tm_model_incomplete(model, "why is not in the snapshot");
     if (model->incomplete_count < file->identity.notes && file->identity.notes <= SIZE_MAX)
         model->incomplete_count = (size_t)file->identity.notes;
 }
