@@ -303,7 +303,7 @@ function drawTable() {
   const most = Math.max(0, ...rows.map((row) => row.own[options.metric]));
   document.querySelector("#table thead").replaceChildren(head);
   document.querySelector("#table tbody").replaceChildren(...shown.map((row) => makeRow(row, columns, most)));
-  $("shown").textContent = `${countText(shown.length)} of ${countText(found.length)}`;
+  $("shown").textContent = `${countText(shown.length)} of ${countText(found.length)}${options.hideImports ? "; what importlib holds counts for the line that imports" : ""}`;
   $("more").hidden = shown.length === found.length;
   $("more").textContent = `Show all ${countText(found.length)}`;
 }
