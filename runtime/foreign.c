@@ -9,6 +9,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tm_index known; /* hash of domain and address -> record + 1 */
 static uint32_t first_free;   /* record + 1; linked through `size` */
 static uint64_t used_records;
+static uint64_t live_records;
 
 void tm_foreign_lock(void)
 {
@@ -65,6 +66,21 @@ static void retract(struct tm_foreign *record, uint32_t number)
     publish(record, record->domain, TM_STACK_NONE);
     record->size = first_free;
     first_free = number;
+    live_records--;
+}
+
+/* The keys of blocks that have gone stay in the index.  Rather than grow for them it is made anew from what lives;
+ * nobody reads it without the lock. */
+static void sweep(void)
+{
+    if (!tm_index_is_full(&known) || live_records > tm_index_capacity(&known) / 4)
+        return;
+    tm_index_clear(&known);
+    for (uint32_t number = 1; number <= used_records; number++) {
+        const struct tm_foreign *record = record_at(number);
+        if (record->stack)
+            tm_index_add(&known, key_of(record->domain, record->address), 0, number);
+    }
 }
 
 static uint32_t take_record(void)
@@ -86,6 +102,8 @@ bool tm_foreign_track(uint32_t domain, uint64_t address, uint64_t size, uint32_t
     uint32_t number;
     bool tracked = false;
 
+    if (!stack) /* no memory for it: with this stack the record would be a free one */
+        return false;
     tm_foreign_lock();
     struct tm_foreign *record = find(domain, address, &number);
     if (record)
@@ -96,6 +114,7 @@ bool tm_foreign_track(uint32_t domain, uint64_t address, uint64_t size, uint32_t
     if (!number)
         goto out;
     record = record_at(number);
+    sweep();
     if (!tm_index_set(&known, key_of(domain, address), number)) {
         record->size = first_free;
         first_free = number;
@@ -105,6 +124,7 @@ bool tm_foreign_track(uint32_t domain, uint64_t address, uint64_t size, uint32_t
     record->size = size;
     publish(record, domain, stack);
     tm_totals_add_shared(stack, (int64_t)size, 1);
+    live_records++;
     tracked = true;
 out:
     tm_foreign_unlock();
@@ -140,6 +160,7 @@ void tm_foreign_clear(void)
     tm_index_clear(&known);
     tm_table_wipe(&tm_runtime.state->foreign);
     first_free = 0;
+    live_records = 0;
     used_records = 0; /* the published count stays: wiped records read as free */
     tm_foreign_unlock();
 }
