@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""tm's tracebacks are those of the standard library's tracemalloc, object by object."""
+import pytest
+import traced_process
+
+OBJECTS = 3000 if traced_process.LONG else 400
+LIMITS = (1, 2, 3, 25, 100) if traced_process.LONG else (1, 3, 25)
+
+
+@pytest.mark.parametrize("frames", LIMITS)
+def test_same_frames_as_tracemalloc(traced, frames):
+    """
+    GIVEN programs whose stacks change in every way, traced by tm and by the standard library at once
+    WHEN each object that they keep is asked for
+    THEN both name the same files and lines, and tm the same functions as sys._getframe()
+    """
+    report = traced("differential", frames, OBJECTS, frames=frames)
+    assert report["objects"] > 10 * OBJECTS
+    assert len(report["programs"]) == 19
+    wrong = {name: found for name, found in report["programs"].items() if found[1]}
+    assert not wrong
+
+
+@pytest.mark.parametrize("way", ["PYTHONMALLOC=malloc", "PYTHONMALLOC=debug", "PYTHONMALLOC=malloc_debug",
+                                 "PYTHONMALLOC=pymalloc", "PYTHONMALLOC=pymalloc_debug", "PYTHONDEVMODE=1", "-X dev"])
+def test_every_allocator_below(traced, way):
+    """
+    GIVEN an interpreter that is told to use other allocators
+    WHEN programs run
+    THEN their objects have the same tracebacks, and the debug allocators find nothing wrong
+    """
+    options = ["-W", "ignore", "-X", "dev"] if way == "-X dev" else ["-W", "ignore"]
+    env = dict([way.split("=")]) if "=" in way else {}
+    report = traced("differential", 25, 150, "recursion", "generators", "storm", "threads", frames=25, options=options,
+                    env=env)
+    assert report["objects"] > 300
+    assert not [found for found in report["programs"].values() if found[1]]
