@@ -61,6 +61,11 @@ def test_leaks(program):
     program("leaks.py")
 
 
+def test_subinterpreter(program):
+    """GIVEN another interpreter in the process / WHEN it uses tm / THEN it gets the same answers"""
+    assert program("subinterpreter.py").count("fine") == 3
+
+
 @pytest.mark.xfail(reason="hook_realloc() forwards while paused without untracking the old block", strict=False)
 def test_realloc_while_paused(program):
     """GIVEN a traced list / WHEN it grows while an answer is made / THEN its old block is not counted for ever"""

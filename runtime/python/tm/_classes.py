@@ -7,11 +7,32 @@ make ours, frames know their function, and a snapshot's questions are answered b
 import pickle
 import sys
 from collections.abc import Iterable
-
-import tracemalloc as _stdlib
-from tracemalloc import BaseFilter, DomainFilter, Filter, Statistic, StatisticDiff
+from types import ModuleType
 
 from tm import _tm
+
+
+def _import_stdlib():
+    """The standard library's module, whose classes ours are made of."""
+    try:
+        import tracemalloc
+    except ImportError:
+        # CPython 3.13: "module _tracemalloc does not support loading in subinterpreters".  Its classes do not need it.
+        nothing = ModuleType("_tracemalloc")
+        nothing._get_object_traceback = nothing._get_traces = None
+        sys.modules["_tracemalloc"] = nothing
+        import tracemalloc
+
+        del sys.modules["_tracemalloc"], sys.modules["tracemalloc"]
+    return tracemalloc
+
+
+_stdlib = _import_stdlib()
+BaseFilter = _stdlib.BaseFilter
+DomainFilter = _stdlib.DomainFilter
+Filter = _stdlib.Filter
+Statistic = _stdlib.Statistic
+StatisticDiff = _stdlib.StatisticDiff
 
 # The order of enum tm_group (reader/statistics.h).
 _GROUPS = {"lineno": 0, "filename": 1, "traceback": 3}
