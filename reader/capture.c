@@ -101,6 +101,7 @@ static struct tm_error *open_self(uint64_t root, struct tm_target **ret)
         return tm_error_no_memory();
     target->ops = &self_ops;
     target->name = strdup("this process");
+    target->live = true; /* its other threads go on */
     const uint64_t borders[] = {4096, root, root + sizeof(struct tm_root), UINT64_C(1) << 48};
     size_t room = 0;
     struct tm_error *error = target->name ? NULL : tm_error_no_memory();

@@ -189,6 +189,30 @@ static struct tm_error *add_totals(void *context, uint64_t first, const struct l
     return NULL;
 }
 
+/* Two stores make a change, so a dead process may have been caught between them; or bits are wrong.  Either way the sums
+ * tell, without a look at the blocks: what is alive for every stack must add up to what is alive in all.  A process that
+ * runs changes between two reads, and is not doubted for that. */
+static void doubt_totals(struct tm_model *model)
+{
+    const struct layout *layout = model->private;
+    uint64_t wrong = 0, room = ((uint64_t)layout->state.leaf_count << TM_LEAF_SLOT_BITS) + layout->state.foreign.count;
+    int64_t bytes = 0, blocks = 0;
+    if (model->target->live || model->incomplete_count)
+        return;
+    for (uint32_t i = 0; i < model->stack_count; i++) {
+        const struct tm_total *total = &model->totals[i];
+        wrong += total->bytes < 0 || total->blocks < 0 || (total->bytes && !total->blocks);
+        bytes = tm_sum(bytes, total->bytes);
+        blocks = tm_sum(blocks, total->blocks);
+    }
+    if (wrong || bytes != (int64_t)model->size || (uint64_t)blocks > room)
+        tm_model_incomplete(model,
+                            "the totals do not add up: the stacks have %" PRId64 " bytes in %" PRId64
+                            " blocks, but %" PRIu64 " bytes are said to live; the process ended in the middle of a "
+                            "change, or the table is damaged",
+                            bytes, blocks, model->size);
+}
+
 static struct tm_error *load_totals(struct tm_model *model, uint64_t stack_count)
 {
     struct layout *layout = model->private;
@@ -197,6 +221,8 @@ static struct tm_error *load_totals(struct tm_model *model, uint64_t stack_count
         tm_model_incomplete(model, "the table's state is damaged: it claims %" PRIu32 " shards", shards);
         shards = TM_MAX_SHARDS;
     }
+    if (!shards)
+        tm_model_incomplete(model, "the table's state is damaged: it has no totals");
     uint64_t live = 0;
     for (uint32_t i = 0; i < shards; i++) {
         const struct tm_shard *shard = &layout->state.shards[i];
@@ -216,6 +242,7 @@ static struct tm_error *load_totals(struct tm_model *model, uint64_t stack_count
     for (uint32_t i = 0; i < model->stack_count; i++)
         blocks = tm_sum(blocks, model->totals[i].blocks);
     model->count = blocks < 0 ? 0 : blocks;
+    doubt_totals(model);
     return NULL;
 }
 
@@ -348,6 +375,8 @@ static struct tm_error *open_table(struct tm_target *target, struct tm_model **r
         model->pid = root.pid <= INT32_MAX ? (pid_t)root.pid : 0;
         model->has_names = true;
         model->has_totals = true;
+        if (!address)
+            tm_model_incomplete(model, "the root of the table is missing: which program was traced is not known");
         error = load_state(model);
     }
     if (!error)

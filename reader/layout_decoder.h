@@ -24,7 +24,8 @@ struct layout {
 
 /* ---- root ----------------------------------------------------------------------------------------------------------- */
 
-/* *found: there is one that can be read.  An error: there is one, but of another version or damaged. */
+/* *found: there is one that can be read.  An error: there is one, but of another version or damaged.  *address = 0: it is
+ * lost, but the table is there, and *ret says where its state lies. */
 struct tm_error *layout_find_root(struct tm_target *target, struct tm_root *ret, uint64_t *address, bool *found);
 
 /* ---- chunks ----------------------------------------------------------------------------------------------------------- */

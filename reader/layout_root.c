@@ -3,6 +3,9 @@
  * The root record, found without symbols: 16 bytes of magic at the start of a page of writable memory, and behind it the
  * address at which it was found.  Copies of the magic lie about (in file buffers, in this reader's own memory when it
  * reads itself); copies with the right address do not.
+ *
+ * A core that was cut may lack the root, which lies in the extension's data, near the end, and have all of the table.  The
+ * chunk with the state names itself as well: then it stands in, and the answer is labelled.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,6 +22,7 @@ struct hunt {
     struct tm_root root;
     uint64_t address;
     bool found;
+    uint64_t state;           /* address of a chunk with the state of a table; 0: none was met */
     struct tm_error *refusal; /* why a root that claims its own address was not accepted */
 };
 
@@ -69,12 +73,38 @@ static void consider(struct hunt *hunt, uint64_t address)
     }
 }
 
+static void consider_state(struct hunt *hunt, uint64_t address)
+{
+    struct tm_chunk head;
+    if (hunt->state || tm_target_read(hunt->target, address, &head, sizeof(head)).outcome != TM_READ_OK)
+        return;
+    if (head.kind == TM_CHUNK_STATE && head.self == address && head.element_size == sizeof(struct tm_state) &&
+        head.data_offset == sizeof(head) && head.capacity == 1)
+        hunt->state = address;
+}
+
+/* What can be said of a root that is lost. */
+static void stand_in(struct hunt *hunt)
+{
+    hunt->root = (struct tm_root){
+        .byte_order = TM_BYTE_ORDER,
+        .layout_version = TM_LAYOUT_VERSION,
+        .state = hunt->state,
+        .pid = (uint32_t)hunt->target->pid,
+    };
+    hunt->address = 0;
+    hunt->found = true;
+}
+
 static void search_pages(struct hunt *hunt, const uint8_t *bytes, uint64_t address, uint64_t size)
 {
+    static const uint64_t chunk_magic = TM_CHUNK_MAGIC;
     uint64_t skip = -address & (TM_ROOT_ALIGN - 1);
     for (uint64_t at = skip; at < size && size - at >= sizeof(magic); at += TM_ROOT_ALIGN) {
         if (!memcmp(bytes + at, magic, sizeof(magic)))
             consider(hunt, address + at);
+        else if (!memcmp(bytes + at, &chunk_magic, sizeof(chunk_magic)))
+            consider_state(hunt, address + at);
     }
 }
 
@@ -136,6 +166,8 @@ struct tm_error *layout_find_root(struct tm_target *target, struct tm_root *ret,
         }
     }
     free(buffer);
+    if (!error && !hunt.found && hunt.state && !hunt.refusal)
+        stand_in(&hunt);
     if (!error && hunt.found) {
         *ret = hunt.root;
         *address = hunt.address;

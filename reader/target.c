@@ -214,9 +214,12 @@ struct tm_error *tm_fault_error(const struct tm_target *target, struct tm_fault 
                                       tm_outcome_text(fault.outcome), target->name);
     switch (fault.outcome) {
     case TM_READ_NOT_SAVED:
-        return tm_error_because(error, "a filter kept it out of the core (coredump_filter, see core(5))");
+        return tm_error_try(tm_error_because(error, "a filter kept it out of the core (coredump_filter, see core(5))"),
+                            "echo 0x33 > /proc/PID/coredump_filter, before the program dies");
     case TM_READ_TRUNCATED:
-        return tm_error_because(error, "the disk or a limit on the size of cores (ulimit -c) ended the file too early");
+        return tm_error_try(
+            tm_error_because(error, "the disk or a limit on the size of cores (ulimit -c) ended the file too early"),
+            "ulimit -c unlimited, and df for a full disk");
     case TM_READ_DENIED:
         return tm_error_because(error, "the process is gone or may not be read");
     default:

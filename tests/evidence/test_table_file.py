@@ -9,22 +9,8 @@ import pytest
 
 import corpses
 import evidence
+from corefile import PAGE, ROOT_MAGIC, chunks
 from evidence import ask
-
-PAGE = 4096
-ROOT_MAGIC = b"\x89tm trace root\r\n"
-CHUNK_MAGIC = b"\xabtmchunk"
-
-
-def chunks(image):
-    """(offset, kind, address, bytes) of each chunk of an undamaged file."""
-    at = PAGE
-    while at < len(image):
-        magic, kind, _, address, size = struct.unpack_from("<8sIIQQ", image, at)
-        assert magic == CHUNK_MAGIC and size, hex(at)
-        yield at, kind, address, size
-        at += size
-
 
 @pytest.fixture(scope="module")
 def file(newest, tmp_path_factory):

@@ -143,6 +143,7 @@ static void all_blocks(void **state)
     *fake_slot(fake, HEAP + 0x6000) = TM_SLOT_CODE | 7 | (uint64_t)sample.other << 32; /* a traced code object */
     fake_totals(fake, sample.other & 1, sample.other)->bytes += 7;
     fake_totals(fake, sample.other & 1, sample.other)->blocks++;
+    fake->state->shards[sample.other & 1].live_bytes += 7;
     fake_foreign(fake, 0xdead, 4096, 99, sample.inner);
     fake_foreign(fake, 0xbeef, 4096, 99, 0);
     struct tm_model *model = open_sample(&sample);
@@ -258,6 +259,12 @@ static void copies_of_the_root_do_not_count(void **state)
     close_sample(&sample, NULL);
 }
 
+static void lose_state(struct fake *fake)
+{
+    struct tm_chunk *chunk = fake_at(fake, fake->root->state);
+    chunk->magic = 0;
+}
+
 static void roots_that_cannot_be_read(void **state)
 {
     (void)state;
@@ -282,6 +289,13 @@ static void roots_that_cannot_be_read(void **state)
     assert_open_error(&sample.fake, TM_ERROR_DAMAGED, "not mapped");
     *root = saved;
     root->magic[3] ^= 1;
+    /* The state stands in for it. */
+    struct tm_model *model = fake_model(&sample.fake);
+    assert_int_equal(model->size, 2101);
+    assert_int_equal(model->incomplete_count, 1);
+    assert_non_null(strstr(model->incomplete[0], "the root of the table is missing"));
+    fake_model_destroy(model);
+    lose_state(&sample.fake);
     assert_open_error(&sample.fake, TM_ERROR_NO_TABLE, "did not run under tm");
     close_sample(&sample, NULL);
 }
@@ -294,6 +308,7 @@ static void roots_that_were_not_saved(void **state)
     struct fake_core core;
     struct tm_target *target;
     sample_init(&sample);
+    lose_state(&sample.fake);
     fake_core_init(&core, &sample.fake);
     core.segments[0].path = "/opt/tm/_tm.cpython-312-x86_64-linux-gnu.so";
     core.segments[0].file = 0;
