@@ -76,8 +76,8 @@ static const char *cut_beginning(char *text, size_t width)
         tm_utf8_next(at, strlen(at), &used);
         at += used;
     }
-    at -= 3; /* three or more were cut, each of at least one byte */
-    memcpy(at, "...", 3);
+    for (int i = 0; i < 3; i++) /* three or more were cut, each of at least one byte */
+        *--at = '.';
     return at;
 }
 

@@ -6,7 +6,7 @@
 
 static struct tm_error *list_domains(struct tm_selection *selection, const struct tm_filter *filters, size_t count)
 {
-    selection->domains = malloc((count + 1) * sizeof(*selection->domains));
+    selection->domains = calloc(count + 1, sizeof(*selection->domains));
     if (!selection->domains)
         return tm_error_no_memory();
     for (size_t i = 0; i < count; i++) {

@@ -128,8 +128,8 @@ struct tm_snapshot_file {
 /* Elements of a section, each cut or padded with zeros to element_size; to be freed. */
 struct tm_error *tm_snapshot_load(const struct tm_snapshot_file *file, const struct tm_snapshot_section *section,
                                   uint32_t element_size, void **ret);
-__attribute__((format(printf, 2, 3))) struct tm_error *tm_snapshot_damaged(const struct tm_snapshot_file *file,
-                                                                           const char *because, ...);
+__attribute__((format(printf, 2, 3), returns_nonnull)) struct tm_error *
+tm_snapshot_damaged(const struct tm_snapshot_file *file, const char *because, ...);
 /* ops->each_block of a snapshot's model */
 struct tm_error *tm_snapshot_each_block(struct tm_model *model, tm_blocks_fn fn, void *context);
 

@@ -127,7 +127,7 @@ static struct tm_error *check_header(const struct tm_snapshot_file *file, struct
 static struct tm_error *check_sections(const struct tm_snapshot_file *file, const struct tm_snapshot_header *header)
 {
     uint64_t at = header->header_size;
-    for (uint64_t i = 0; i < file->section_count; i++) {
+    for (uint64_t i = 0; i < file->section_count && file->sections; i++) {
         const struct tm_snapshot_section *section = &file->sections[i];
         if (section->offset != at || section->stored > header->directory_offset - at)
             return tm_snapshot_damaged(file, "its directory makes no sense");
@@ -301,7 +301,7 @@ static void free_contents(struct contents *contents)
 static struct tm_error *add_names(struct tm_model *model, const struct contents *contents)
 {
     struct tm_snapshot_file *file = (struct tm_snapshot_file *)model->target;
-    uint32_t *strings = malloc((contents->string_count + 1) * sizeof(*strings));
+    uint32_t *strings = calloc(contents->string_count + 1, sizeof(*strings));
     struct tm_error *error = strings ? NULL : tm_error_no_memory();
     uint64_t used = 0;
     for (uint64_t i = 0; i < contents->string_count && !error; i++) {

@@ -159,8 +159,8 @@ struct tm_error *tm_wildcard_create(struct tm_string_ref pattern, bool normalise
         pattern = normalised(pattern);
     size_t room = (size_t)pattern.length + 1;
     struct tm_wildcard *wildcard = calloc(1, sizeof(*wildcard));
-    int32_t *points = malloc(room * sizeof(*points));
-    struct chunk *chunks = malloc(room * sizeof(*chunks));
+    int32_t *points = calloc(room, sizeof(*points));
+    struct chunk *chunks = calloc(room, sizeof(*chunks));
     if (wildcard) {
         wildcard->steps = malloc(room * sizeof(*wildcard->steps));
         wildcard->ranges = malloc(room * sizeof(*wildcard->ranges));
