@@ -11,6 +11,8 @@
 
 /* A browser draws so many without getting slow; below the thousandth part of the width nothing is seen anyway. */
 #define MAX_NODES 20000
+/* A browser's stack has room for some thousand calls, and whoever scrolls gives up earlier. */
+#define MAX_DEPTH 1000
 
 /* ---- text ----------------------------------------------------------------------------------------------------------- */
 
@@ -61,26 +63,39 @@ static struct json_object *json_side(const struct tm_export_side *side)
     return object;
 }
 
-static void put_places(struct json_object *data, const struct tm_export *export, const struct tm_picture *picture)
+static struct json_object *json_place(const struct tm_model *model, const struct tm_model_location *location,
+                                      struct tm_lines *lines, struct tm_text *scratch)
+{
+    struct tm_string_ref source = tm_lines_get(lines, location->filename, location->lineno);
+    struct json_object *entry = json_object_new_array();
+    json_object_array_add(entry, shown(scratch, tm_model_text(model, location->filename)));
+    json_object_array_add(entry, json_object_new_int64(location->lineno));
+    json_object_array_add(entry, shown(scratch, tm_model_text(model, location->name)));
+    if (source.length)
+        json_object_array_add(entry, shown(scratch, source));
+    return entry;
+}
+
+/* Places that are drawn, in order of their appearance.  number: per place, what nodes call it plus 1; 0: not drawn. */
+static void put_places(struct json_object *data, const struct tm_export *export, const struct tm_picture *picture,
+                       uint32_t *number)
 {
     const struct tm_export_side *const sides[] = {&export->fresh, &export->old};
     struct json_object *places = json_object_new_array();
     struct tm_lines *lines[2] = {NULL, NULL};
     struct tm_text scratch = {0};
+    uint32_t count = 0;
     for (int i = 0; i < 2 && !export->request->no_source; i++)
         lines[i] = sides[i]->model ? tm_lines_create(sides[i]->model) : NULL;
-    for (uint32_t i = 0; i < picture->place_count; i++) {
-        const struct tm_picture_place *place = &picture->places[i];
+    for (uint32_t i = 1; i < picture->count; i++) {
+        const struct tm_picture_node *node = &picture->nodes[i];
+        if (node->folded || number[node->place])
+            continue;
+        number[node->place] = ++count;
+        const struct tm_picture_place *place = &picture->places[node->place];
         const struct tm_model *model = sides[place->side]->model;
-        const struct tm_model_location *location = &model->locations[place->location];
-        struct tm_string_ref source = tm_lines_get(lines[place->side], location->filename, location->lineno);
-        struct json_object *entry = json_object_new_array();
-        json_object_array_add(entry, shown(&scratch, tm_model_text(model, location->filename)));
-        json_object_array_add(entry, json_object_new_int64(location->lineno));
-        json_object_array_add(entry, shown(&scratch, tm_model_text(model, location->name)));
-        if (source.length)
-            json_object_array_add(entry, shown(&scratch, source));
-        json_object_array_add(places, entry);
+        json_object_array_add(places,
+                              json_place(model, &model->locations[place->location], lines[place->side], &scratch));
     }
     tm_json_put(data, "places", places);
     tm_lines_destroy(lines[0]);
@@ -88,7 +103,7 @@ static void put_places(struct json_object *data, const struct tm_export *export,
     tm_text_free(&scratch);
 }
 
-/* [parent, place, size, count, old size, old count]; place -n: n nodes that were too small, together */
+/* [parent, place, size, count, old size, old count]; place -n: n nodes that are folded, together */
 static void put_node(struct json_object *nodes, uint32_t parent, int64_t place, const struct tm_total *totals,
                      bool compares)
 {
@@ -102,7 +117,8 @@ static void put_node(struct json_object *nodes, uint32_t parent, int64_t place, 
     json_object_array_add(nodes, entry);
 }
 
-static struct tm_error *put_nodes(struct json_object *data, const struct tm_picture *picture, bool compares)
+static struct tm_error *put_nodes(struct json_object *data, const struct tm_picture *picture, const uint32_t *places,
+                                  bool compares)
 {
     struct json_object *nodes = json_object_new_array();
     uint32_t *number = calloc(picture->count, sizeof(*number)), count = 0;
@@ -114,7 +130,7 @@ static struct tm_error *put_nodes(struct json_object *data, const struct tm_pict
         if (node->folded)
             continue;
         number[i] = count++;
-        put_node(nodes, number[node->parent], node->place, node->own, compares);
+        put_node(nodes, number[node->parent], i ? (int64_t)places[node->place] - 1 : 0, node->own, compares);
         if (node->smaller_count) {
             put_node(nodes, number[i], -(int64_t)node->smaller_count, node->smaller, compares);
             count++;
@@ -133,7 +149,7 @@ struct tm_error *tm_export_html(struct tm_export *export)
     if (!mark)
         return tm_error(TM_ERROR_SYSTEM, "the page in this build has no place for data");
     struct tm_picture picture;
-    struct tm_error *error = tm_picture_make(sides, 1 + compares, MAX_NODES, &picture);
+    struct tm_error *error = tm_picture_make(sides, 1 + compares, MAX_NODES, MAX_DEPTH, &picture);
     if (error)
         return error;
     struct json_object *data = json_object_new_object(), *of = json_object_new_array();
@@ -142,8 +158,14 @@ struct tm_error *tm_export_html(struct tm_export *export)
         json_object_array_add(of, json_side(sides[i]));
     tm_json_put(data, "sides", of);
     tm_json_put(data, "folded", json_object_new_int64(picture.folded));
-    put_places(data, export, &picture);
-    error = put_nodes(data, &picture, compares);
+    uint32_t *places = calloc(picture.place_count + 1, sizeof(*places));
+    if (places) {
+        put_places(data, export, &picture, places);
+        error = put_nodes(data, &picture, places, compares);
+    } else {
+        error = tm_error_no_memory();
+    }
+    free(places);
     tm_picture_free(&picture);
     size_t size = 0;
     const char *bytes = json_object_to_json_string_length(data, JSON_C_TO_STRING_NOSLASHESCAPE, &size);

@@ -40,7 +40,8 @@ static uint32_t find_or_add(struct maker *maker, uint32_t parent, uint32_t place
         if (node->parent == parent && node->place == place)
             return maker->table[at] - 1;
     }
-    picture->nodes[picture->count] = (struct tm_picture_node){.parent = parent, .place = place};
+    picture->nodes[picture->count] =
+        (struct tm_picture_node){.parent = parent, .place = place, .depth = picture->nodes[parent].depth + 1};
     maker->table[at] = ++picture->count;
     return picture->count - 1;
 }
@@ -87,8 +88,10 @@ static void add(struct tm_total *sum, const struct tm_total *total)
     sum->blocks = tm_sum(sum->blocks, total->blocks);
 }
 
-static struct tm_error *fold(struct tm_picture *picture, uint32_t limit)
+/* *ret: nodes of this weight or less are folded. */
+static struct tm_error *find_least(const struct tm_picture *picture, uint32_t limit, int64_t *ret)
 {
+    *ret = INT64_MIN;
     if (picture->count <= limit)
         return NULL;
     int64_t *weights = malloc(picture->count * sizeof(*weights));
@@ -97,11 +100,16 @@ static struct tm_error *fold(struct tm_picture *picture, uint32_t limit)
     for (uint32_t i = 0; i < picture->count; i++)
         weights[i] = weight(&picture->nodes[i]);
     qsort(weights, picture->count, sizeof(*weights), compare);
-    int64_t least = weights[limit];
+    *ret = weights[limit];
     free(weights);
+    return NULL;
+}
+
+static void fold(struct tm_picture *picture, int64_t least, uint32_t max_depth)
+{
     for (uint32_t i = 1; i < picture->count; i++) {
         struct tm_picture_node *node = &picture->nodes[i], *parent = &picture->nodes[node->parent];
-        node->folded = parent->folded || weight(node) <= least;
+        node->folded = parent->folded || weight(node) <= least || node->depth > max_depth;
         if (node->folded && !parent->folded) {
             for (int side = 0; side < 2; side++)
                 add(&parent->smaller[side], &node->total[side]);
@@ -115,11 +123,10 @@ static struct tm_error *fold(struct tm_picture *picture, uint32_t limit)
             picture->folded++;
         }
     }
-    return NULL;
 }
 
 struct tm_error *tm_picture_make(const struct tm_export_side *const *sides, size_t side_count, uint32_t limit,
-                                 struct tm_picture *ret)
+                                 uint32_t max_depth, struct tm_picture *ret)
 {
     *ret = (struct tm_picture){0};
     struct maker maker = {.picture = ret};
@@ -143,8 +150,11 @@ struct tm_error *tm_picture_make(const struct tm_export_side *const *sides, size
     /* The old source first, so that places are told in the words of the new one where both know them. */
     for (size_t i = side_count; i-- > 0 && !error;)
         error = lay_over(&maker, &trees[i], lines[i], (uint8_t)i);
+    int64_t least = 0;
     if (!error)
-        error = fold(ret, limit);
+        error = find_least(ret, limit, &least);
+    if (!error)
+        fold(ret, least, max_depth);
     for (size_t i = 0; i < side_count; i++) {
         tm_tree_free(&trees[i]);
         free(lines[i]);

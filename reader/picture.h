@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a picture shows: the call trees of one source or of two, laid over one another, without the parts that would be
- * too small to see.
+ * too small to see or too deep to draw.
  */
 #ifndef TM_PICTURE_H
 #define TM_PICTURE_H
@@ -17,6 +17,7 @@ struct tm_picture_place {
 struct tm_picture_node {
     uint32_t parent; /* < own number */
     uint32_t place;
+    uint32_t depth;
     bool folded;                /* this node and all below it are not shown, but added up in the parent */
     struct tm_total own[2];     /* per side */
     struct tm_total total[2];   /* with all below */
@@ -32,9 +33,9 @@ struct tm_picture {
     uint32_t folded; /* nodes in all */
 };
 
-/* At most `limit` nodes are not folded: the biggest ones. */
+/* At most `limit` nodes are not folded, the biggest ones; and none that is deeper than `max_depth`. */
 struct tm_error *tm_picture_make(const struct tm_export_side *const *sides, size_t side_count, uint32_t limit,
-                                 struct tm_picture *ret);
+                                 uint32_t max_depth, struct tm_picture *ret);
 void tm_picture_free(struct tm_picture *picture);
 
 #endif

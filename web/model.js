@@ -96,7 +96,7 @@ function finish(root, options) {
       node.value += child.value;
     }
     node.children = node.children.filter((child) => child.value > 0).sort((a, b) => b.value - a.value);
-    node.name = node.place ? node.place.label : node.folded ? `${node.folded} smaller` : "all";
+    node.name = node.place ? node.place.label : node.folded ? `${node.folded} more` : "all";
   }
 }
 

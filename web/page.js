@@ -132,7 +132,7 @@ function showDetails(node) {
     where.append(element("span", node.place.name || baseName(node.place.file), "where"), " ");
     where.append(element("span", `${node.place.file}:${node.place.line}`, "path"));
   } else {
-    where.append(element("span", node.folded ? `${countText(node.folded)} frames that are too small to draw` : "All that is shown", "where"));
+    where.append(element("span", node.folded ? `${countText(node.folded)} frames that are too small or too deep to draw` : "All that is shown", "where"));
   }
   box.append(where);
   if (node.place && node.place.source) box.append(element("pre", node.place.source));
@@ -351,7 +351,7 @@ function drawFacts() {
   document.title = `tm: ${$("title").textContent}`;
   $("facts").append(sideFacts(now), ` · ${now.frame_limit} frame${now.frame_limit === 1 ? "" : "s"} of each traceback`);
   if (before) $("facts").append(element("br"), "before: ", sideFacts(before));
-  if (model.folded) $("facts").append(` · ${countText(model.folded)} frames are too small to draw, and added up`);
+  if (model.folded) $("facts").append(` · ${countText(model.folded)} frames are too small or too deep to draw, and added up`);
   const notes = model.sides.flatMap((side) => side.incomplete || []);
   if (notes.length) {
     const list = element("ul");

@@ -136,6 +136,19 @@ def test_many_stacks_are_folded(newest, tmp_path, page):
     assert sum(node[3] for node in data["nodes"]) == data["sides"][0]["total"]["count"]
 
 
+def test_deep_stacks_are_folded(newest, tmp_path, page):
+    """GIVEN 3000 frames on top of one another, THEN no more are drawn than a browser can, and nothing is lost."""
+    program = "import sys; sys.setrecursionlimit(9999)\ndef f(n): return [bytes(1000), n and f(n - 1)]\nx = f(3000)\nprint('ready', flush=True); sys.stdin.read()"
+    core = corpses.gcore_core(corpses.traced(newest, "-c", program, n=5000), tmp_path)
+    data = data_of(page(core))
+    core.unlink()
+    depths = [0]
+    for parent, *_ in data["nodes"][1:]:
+        depths.append(depths[parent] + 1)
+    assert max(depths) == 1001 and data["folded"] > 1900
+    assert sum(node[2] for node in data["nodes"]) == data["sides"][0]["total"]["size"]
+
+
 def test_not_for_terminals(core):
     for tm in (corpses.TM, str(SANITISED)):
         reader, terminal = pty.openpty()
