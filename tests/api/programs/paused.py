@@ -14,6 +14,6 @@ def of_line():
 
 assert of_line() > 8000
 tm._tm._untraced(things.extend, [None] * 100000)
-assert of_line() == 0, "the block is gone, its trace is not"
+assert of_line() < 1000, "the block is gone, its trace is not"  # the list itself is still there
 del things
 assert of_line() == 0
