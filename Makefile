@@ -144,9 +144,10 @@ bench-reader: all ## how fast the reader answers on a big table
 	@$(firstword $(PYTHONS)) bench/bench_reader.py $(ARGS)
 
 .PHONY: storm
-storm: ## kill a traced storm of allocations STORM_N times (default 1000), and read every corpse
+storm: ## kill a traced storm STORM_N times (default 1000), cut and bend what is left: every corpse is read
 	@tools/needs build test
 	@$(MAKE) --no-print-directory $(JOBS) all PYTHONS='$(PYTHONS)'
+	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
 	@STORM_N=$(STORM_N) tools/pytest tests/storm $(ARGS)
 
 .PHONY: fuzz
