@@ -22,17 +22,19 @@
 #define MAX_LOCATIONS (UINT64_C(1) << 28)
 #define MAX_POSITION UINT32_MAX
 #define MAX_DEPTH_WALK 1000000
+#define FORGETFUL_CAPACITY (UINT64_C(1) << 18) /* entries: 4 MiB */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tm_index functions; /* file name, function name -> function's number */
 static struct tm_index locations; /* function's number, line -> location */
-static struct tm_index stacks;    /* parent, location -> stack */
 static uint32_t next_function = 1;
 
 /* Read without the lock. */
 static uint32_t generation = 1;
 static struct tm_index code_starts; /* code object's address -> position of its first instruction */
 static struct tm_index paths;       /* path, tagged with its check -> stack */
+static struct tm_index positions;   /* position, tagged with the generation -> location */
+static struct tm_index stacks;      /* parent, location -> stack */
 static uint32_t next_position = 1;
 
 void tm_intern_lock(void)
@@ -89,7 +91,8 @@ bool tm_intern_init(void)
 {
     struct tm_state *state = tm_runtime.state;
     if (!tm_index_init(&code_starts, 10) || !tm_index_init(&functions, 10) || !tm_index_init(&locations, 12) ||
-        !tm_index_init(&stacks, 13) || !tm_index_init(&paths, 14) || !tm_strings_init() ||
+        !tm_index_init(&stacks, 13) || !tm_index_init(&paths, 14) || !tm_index_init(&positions, 12) ||
+        !tm_strings_init() ||
         !tm_table_init(&state->locations, TM_CHUNK_LOCATIONS, sizeof(struct tm_location), LOCATION_CHUNK_SHIFT,
                        MAX_LOCATIONS) ||
         !tm_table_init(&state->stacks, TM_CHUNK_STACKS, sizeof(struct tm_stack), TM_STACK_CHUNK_SHIFT, TM_MAX_STACKS))
@@ -150,6 +153,7 @@ static void forget_code(void)
 {
     tm_index_clear(&code_starts);
     tm_index_clear(&paths);
+    tm_index_clear(&positions);
     next_position = 1;
     __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
@@ -210,15 +214,21 @@ uint32_t tm_intern_find(uint64_t path, uint32_t check)
     return tm_index_find(&paths, path, check);
 }
 
+/* Adds to an index that may forget: what belongs to code that has died is never asked for again, and rather than grow for
+ * it, a big index begins anew.  Without the entry: slower, not wrong. */
+static void remember(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t value)
+{
+    if (tm_index_is_full(index) && tm_index_capacity(index) >= FORGETFUL_CAPACITY &&
+        tm_index_capacity(index) >= 8 * tm_runtime.state->stacks.count)
+        tm_index_clear(index);
+    tm_index_add(index, key, tag, value);
+}
+
 void tm_intern_remember(uint64_t path, uint32_t check, uint32_t stack)
 {
     tm_intern_lock();
-    if (!tm_index_find(&paths, path, check)) {
-        /* The paths of code that has died are never taken again: rather than grow for them, forget all. */
-        if (tm_index_is_full(&paths) && tm_index_capacity(&paths) > 8 * tm_runtime.state->stacks.count)
-            tm_index_clear(&paths);
-        tm_index_add(&paths, path, check, stack); /* without it: slower, not wrong */
-    }
+    if (!tm_index_find(&paths, path, check))
+        remember(&paths, path, check, stack);
     tm_intern_unlock();
 }
 
@@ -234,9 +244,22 @@ static uint32_t find_or_append_stack(uint32_t parent, uint32_t location, const t
 
 uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame)
 {
+    uint32_t tag = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+    uint32_t start = tm_code_start(code);
+    uint32_t position = start ? start + (uint32_t)tm_frame_offset(code, instruction) : 0;
+    uint32_t location = position ? tm_index_find(&positions, position, tag) : 0;
+    uint32_t stack = location ? tm_index_find(&stacks, pair(parent, location), 0) : TM_STACK_NONE;
+    if (TM_LIKELY(stack))
+        return stack;
+
     tm_intern_lock();
-    uint32_t location = intern_location(code, instruction);
-    uint32_t stack = location ? find_or_append_stack(parent, location, frame) : TM_STACK_NONE;
+    if (!location) {
+        location = intern_location(code, instruction);
+        if (location && position && tag == generation && !tm_index_find(&positions, position, tag))
+            remember(&positions, position, tag, location);
+    }
+    if (location)
+        stack = find_or_append_stack(parent, location, frame);
     tm_intern_unlock();
     return stack;
 }

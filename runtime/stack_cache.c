@@ -206,12 +206,12 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t to
             stack = tm_intern_stack(stack, tm_frame_code(frame), thread->link[i].instruction, frame);
             if (!stack)
                 return TM_STACK_NONE;
-            if (entry->path && (complete || i == top))
-                tm_intern_remember(entry->path, entry->check, stack);
         }
         if (complete || i == top)
             entry->stack = stack;
     }
+    if (thread->entry[top].path)
+        tm_intern_remember(thread->entry[top].path, thread->entry[top].check, stack);
     tm_foreign_calls_redirect();
     return stack;
 }
