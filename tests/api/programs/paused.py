@@ -16,4 +16,4 @@ assert of_line() > 8000
 tm._tm._untraced(things.extend, [None] * 100000)
 assert of_line() < 1000, "the block is gone, its trace is not"  # the list itself is still there
 del things
-assert of_line() == 0
+assert of_line() < 1000
