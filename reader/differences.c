@@ -248,7 +248,39 @@ static struct tm_error *match(struct matcher *matcher, struct tm_differences *re
     return error;
 }
 
-static struct tm_error *sort(struct order *order, struct tm_differences *ret)
+static void sift_down(struct tm_difference *heap, size_t count, size_t at, struct order *order)
+{
+    for (;;) {
+        size_t last = at, child = at * 2 + 1;
+        for (size_t end = child + 2; child < end && child < count; child++) {
+            if (compare(&heap[child], &heap[last], order) > 0)
+                last = child;
+        }
+        if (last == at)
+            return;
+        struct tm_difference moved = heap[at];
+        heap[at] = heap[last];
+        heap[last] = moved;
+        at = last;
+    }
+}
+
+/* Brings the first ones to the front: a heap of them, the last of them on top, which whatever comes before it replaces. */
+static void select_first(struct tm_difference *items, size_t count, size_t first, struct order *order)
+{
+    for (size_t at = first / 2; at-- > 0;)
+        sift_down(items, first, at, order);
+    for (size_t i = first; i < count; i++) {
+        if (compare(&items[i], &items[0], order) >= 0)
+            continue;
+        struct tm_difference moved = items[0];
+        items[0] = items[i];
+        items[i] = moved;
+        sift_down(items, first, 0, order);
+    }
+}
+
+static struct tm_error *sort(struct order *order, size_t first, struct tm_differences *ret)
 {
     size_t longest = 1; /* traceback: of a damaged table, the limit may be anything */
     for (int i = 0; i < 2; i++) {
@@ -259,8 +291,12 @@ static struct tm_error *sort(struct order *order, struct tm_differences *ret)
     for (int i = 0; i < 2; i++)
         order->frames[i] = malloc(longest * sizeof(*order->frames[i]));
     struct tm_error *error = order->frames[0] && order->frames[1] ? NULL : tm_error_no_memory();
+    if (!first || first > ret->count)
+        first = ret->count;
+    if (!error && first < ret->count)
+        select_first(ret->items, ret->count, first, order);
     if (!error)
-        qsort_r(ret->items, ret->count, sizeof(*ret->items), compare, order);
+        qsort_r(ret->items, first, sizeof(*ret->items), compare, order);
     free(order->frames[0]);
     free(order->frames[1]);
     return error;
@@ -269,13 +305,20 @@ static struct tm_error *sort(struct order *order, struct tm_differences *ret)
 struct tm_error *tm_differences_make(const struct tm_side *old, const struct tm_side *fresh, enum tm_group group,
                                      bool cumulative, struct tm_differences *ret)
 {
+    return tm_differences_first(old, fresh, group, cumulative, 0, ret);
+}
+
+struct tm_error *tm_differences_first(const struct tm_side *old, const struct tm_side *fresh, enum tm_group group,
+                                      bool cumulative, size_t first, struct tm_differences *ret)
+{
     const struct tm_side *sides[2] = {old, fresh};
     struct order order = {.models = {old->model, fresh->model}, .group = group};
     struct matcher matcher = {0};
     *ret = (struct tm_differences){.group = group};
     struct tm_error *error = tm_number_lines(order.models, 2, group, matcher.lines);
     for (int i = 0; i < 2 && !error; i++) {
-        error = tm_statistics_make(sides[i]->model, sides[i]->totals, group, cumulative, 0, &matcher.statistics[i]);
+        error = tm_statistics_make(sides[i]->model, sides[i]->totals, group, cumulative, TM_ANY_ORDER,
+                                   &matcher.statistics[i]);
         matcher.keys[i].lines = matcher.lines[i];
         if (!error && group == TM_GROUP_TRACEBACK) {
             error = tm_windows_init(&matcher.keys[i].windows, sides[i]->model, matcher.lines[i], true);
@@ -285,7 +328,7 @@ struct tm_error *tm_differences_make(const struct tm_side *old, const struct tm_
     if (!error)
         error = match(&matcher, ret);
     if (!error)
-        error = sort(&order, ret);
+        error = sort(&order, first, ret);
     for (int i = 0; i < 2; i++) {
         if (matcher.keys[i].by_window)
             tm_windows_deinit(&matcher.keys[i].windows);

@@ -25,12 +25,15 @@ struct tm_difference {
 
 struct tm_differences {
     enum tm_group group;
-    struct tm_difference *items; /* sorted */
+    struct tm_difference *items; /* sorted, as far as was asked for */
     size_t count;
 };
 
 struct tm_error *tm_differences_make(const struct tm_side *old, const struct tm_side *fresh, enum tm_group group,
                                      bool cumulative, struct tm_differences *ret);
+/* The same with only the first `first` of them in order, which is quicker; 0: all. */
+struct tm_error *tm_differences_first(const struct tm_side *old, const struct tm_side *fresh, enum tm_group group,
+                                      bool cumulative, size_t first, struct tm_differences *ret);
 void tm_differences_free(struct tm_differences *differences);
 
 /* Numbers the locations of several models by content: equal numbers for locations that are the same to this kind of group.

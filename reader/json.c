@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FLAGS (JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
+
 /* json-c writes a string's bytes as they are.  This one stands behind json_object_set_serializer(). */
 static int write_name(struct json_object *object, struct printbuf *out, int level, int flags)
 {
@@ -91,12 +93,50 @@ void tm_json_put_incomplete(struct json_object *object, const struct tm_model *m
 struct tm_error *tm_json_write(struct json_object *object, struct tm_output *output)
 {
     size_t length = 0;
-    const char *text =
-        json_object_to_json_string_length(object, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
+    const char *text = json_object_to_json_string_length(object, FLAGS, &length);
     if (text) {
         tm_text_add(&output->text, text, length);
         tm_text_add(&output->text, "\n", 1);
     }
     json_object_put(object);
     return text && !output->text.failed ? NULL : tm_error_no_memory();
+}
+
+/* ---- long answers --------------------------------------------------------------------------------------------------- */
+
+struct tm_error *tm_json_begin(struct json_object *object, const char *key, struct tm_output *output,
+                               struct tm_json_list *ret)
+{
+    size_t length = 0;
+    const char *text = json_object_to_json_string_length(object, FLAGS, &length);
+    bool ok = text && length > 2;
+    if (ok) { /* "{ ... }" without its end */
+        tm_text_add(&output->text, text, length - 2);
+        tm_text_print(&output->text, ", \"%s\": [", key);
+    }
+    json_object_put(object);
+    *ret = (struct tm_json_list){.output = output};
+    return ok ? NULL : tm_error_no_memory();
+}
+
+bool tm_json_item(struct tm_json_list *list, struct json_object *item)
+{
+    struct tm_text *text = &list->output->text;
+    size_t length = 0;
+    const char *bytes = json_object_to_json_string_length(item, FLAGS, &length);
+    if (bytes) {
+        tm_text_print(text, list->count++ ? ", " : " ");
+        tm_text_add(text, bytes, length);
+    } else {
+        text->failed = true;
+    }
+    json_object_put(item);
+    tm_output_some(list->output);
+    return !list->output->closed && !text->failed;
+}
+
+struct tm_error *tm_json_end(struct tm_json_list *list)
+{
+    tm_text_print(&list->output->text, " ] }\n");
+    return list->output->text.failed ? tm_error_no_memory() : NULL;
 }

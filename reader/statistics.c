@@ -317,7 +317,8 @@ static struct tm_error *select_first(struct maker *maker, size_t limit, struct t
             sift_down(ret->items, ret->count, maker);
         }
     }
-    qsort_r(ret->items, ret->count, sizeof(*ret->items), compare, maker);
+    if (limit != TM_ANY_ORDER)
+        qsort_r(ret->items, ret->count, sizeof(*ret->items), compare, maker);
     for (size_t i = 0; i < ret->count; i++) {
         ret->rest_size = tm_difference(ret->rest_size, ret->items[i].size);
         ret->rest_count = tm_difference(ret->rest_count, ret->items[i].count);

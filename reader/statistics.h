@@ -35,6 +35,9 @@ struct tm_statistics {
     int64_t rest_count; /* blocks */
 };
 
+/* As a limit: all groups, in any order. */
+#define TM_ANY_ORDER SIZE_MAX
+
 /* totals: per stack of the model, NULL: the model's own.  limit 0: all.  cumulative: a block counts for every frame of its
  * traceback, as in tracemalloc; not for TM_GROUP_TRACEBACK. */
 struct tm_error *tm_statistics_make(const struct tm_model *model, const struct tm_total *totals, enum tm_group group,

@@ -129,6 +129,8 @@ void tm_output_all(struct tm_output *output)
         face->write(face->data, TM_STREAM_OUT, output->text.bytes, output->text.size) < 0)
         output->closed = true;
     output->text.size = 0;
+    if (face->interrupted && !output->closed && face->interrupted(face->data))
+        output->closed = true; /* a long answer stops as well */
 }
 
 void tm_output_some(struct tm_output *output)

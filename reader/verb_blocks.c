@@ -90,7 +90,7 @@ static struct tm_error *take(void *context, const struct tm_block *blocks, size_
 static void print_plain(struct tm_request *request, const struct biggest *biggest)
 {
     struct tm_text *text = &request->output->text;
-    for (size_t i = 0; i < biggest->count; i++) {
+    for (size_t i = 0; i < biggest->count && !request->output->closed; i++) {
         const struct tm_block *block = &biggest->heap[i];
         uint32_t location = request->model->stacks[block->stack].location;
         tm_text_print(text, "0x%012" PRIx64 ": size=", block->address);
@@ -167,22 +167,24 @@ static struct tm_error *print_text(struct tm_request *request, const struct bigg
 static struct tm_error *print_json(struct tm_request *request, const struct biggest *biggest)
 {
     const struct tm_model *model = request->model;
-    struct json_object *answer = json_object_new_object(), *items = json_object_new_array();
+    struct json_object *answer = json_object_new_object();
+    struct tm_json_list list;
     tm_json_put_source(answer, model);
     tm_json_put_total(answer, model);
     tm_json_put_selected(answer, request);
-    for (size_t i = 0; i < biggest->count; i++) {
+    tm_json_put_incomplete(answer, model);
+    struct tm_error *error = tm_json_begin(answer, "blocks", request->output, &list);
+    for (size_t i = 0; i < biggest->count && !error; i++) {
         const struct tm_block *block = &biggest->heap[i];
         struct json_object *entry = json_object_new_object();
         tm_json_put(entry, "address", tm_json_address(block->address));
         tm_json_put(entry, "size", json_object_new_uint64(block->size));
         tm_json_put(entry, "domain", json_object_new_int64(block->domain));
         tm_json_put(entry, "traceback", tm_json_traceback(model, block->stack));
-        json_object_array_add(items, entry);
+        if (!tm_json_item(&list, entry))
+            break;
     }
-    tm_json_put(answer, "blocks", items);
-    tm_json_put_incomplete(answer, model);
-    return tm_json_write(answer, request->output);
+    return error ? error : tm_json_end(&list);
 }
 
 struct tm_error *tm_run_blocks(struct tm_request *request)

@@ -131,7 +131,7 @@ static struct tm_error *print_text(struct tm_request *request, const struct old 
     if (tm_grid_wanted(request) && request->group != TM_GROUP_TRACEBACK) {
         error = print_grid(request, old, differences, shown);
     } else {
-        for (size_t i = 0; i < shown; i++) {
+        for (size_t i = 0; i < shown && !request->output->closed; i++) {
             const struct tm_difference *item = &differences->items[i];
             print_plain(request, model_of(request, old, item), item);
             print_source(request, old, item);
@@ -167,13 +167,15 @@ static struct json_object *json_side(const struct tm_model *model, const struct 
 static struct tm_error *print_json(struct tm_request *request, const struct old *old,
                                    const struct tm_differences *differences, size_t shown)
 {
-    struct json_object *answer = json_object_new_object(), *items = json_object_new_array();
+    struct json_object *answer = json_object_new_object();
+    struct tm_json_list list;
     tm_json_put(answer, "old", json_side(old->model, old->selection));
     tm_json_put(answer, "new", json_side(request->model, request->selection));
     tm_json_put(answer, "group_by", json_object_new_string(tm_group_names[request->group]));
     if (request->cumulative)
         tm_json_put(answer, "cumulative", json_object_new_boolean(1));
-    for (size_t i = 0; i < shown; i++) {
+    struct tm_error *error = tm_json_begin(answer, "stats", request->output, &list);
+    for (size_t i = 0; i < shown && !error; i++) {
         const struct tm_difference *item = &differences->items[i];
         struct json_object *entry = json_object_new_object();
         tm_json_put(entry, "size", json_object_new_int64(item->size));
@@ -182,16 +184,17 @@ static struct tm_error *print_json(struct tm_request *request, const struct old 
         tm_json_put(entry, "count_diff", json_object_new_int64(item->count_diff));
         tm_json_put(entry, "traceback",
                     tm_json_group(model_of(request, old, item), request->group, item->stack, item->location));
-        json_object_array_add(items, entry);
+        if (!tm_json_item(&list, entry))
+            break;
     }
-    tm_json_put(answer, "stats", items);
-    return tm_json_write(answer, request->output);
+    return error ? error : tm_json_end(&list);
 }
 
 struct tm_error *tm_run_diff(struct tm_request *request)
 {
     struct old old;
     struct tm_differences differences = {0};
+    size_t limit = request->limit ? request->limit : 10;
     struct tm_error *error = tm_request_check_group(request);
     if (error)
         return error;
@@ -202,8 +205,8 @@ struct tm_error *tm_run_diff(struct tm_request *request)
     const struct tm_side before = {old.model, old.selection ? old.selection->totals : NULL};
     const struct tm_side after = {request->model, tm_request_totals(request)};
     if (!error)
-        error = tm_differences_make(&before, &after, request->group, request->cumulative, &differences);
-    size_t limit = request->limit ? request->limit : 10;
+        error = tm_differences_first(&before, &after, request->group, request->cumulative, request->all ? 0 : limit,
+                                     &differences);
     size_t shown = request->all || limit > differences.count ? differences.count : limit;
     if (!error)
         error = request->json ? print_json(request, &old, &differences, shown)

@@ -63,7 +63,7 @@ static struct tm_error *print_text(struct tm_request *request, const struct tm_s
     bool grid = tm_grid_wanted(request) && request->group != TM_GROUP_TRACEBACK;
     if (grid)
         error = print_grid(request, statistics);
-    for (size_t i = 0; i < statistics->count && !grid; i++)
+    for (size_t i = 0; i < statistics->count && !grid && !request->output->closed; i++)
         print_statistic(request, &statistics->items[i]);
     if (!statistics->groups)
         tm_text_print(text, "no live blocks\n");
@@ -78,24 +78,26 @@ static struct tm_error *print_text(struct tm_request *request, const struct tm_s
 static struct tm_error *print_json(struct tm_request *request, const struct tm_statistics *statistics)
 {
     const struct tm_model *model = request->model;
-    struct json_object *answer = json_object_new_object(), *items = json_object_new_array();
+    struct json_object *answer = json_object_new_object();
+    struct tm_json_list list;
     tm_json_put_source(answer, model);
     tm_json_put(answer, "group_by", json_object_new_string(tm_group_names[request->group]));
     if (request->cumulative)
         tm_json_put(answer, "cumulative", json_object_new_boolean(1));
     tm_json_put_total(answer, model);
     tm_json_put_selected(answer, request);
-    for (size_t i = 0; i < statistics->count; i++) {
+    tm_json_put_incomplete(answer, model);
+    struct tm_error *error = tm_json_begin(answer, "stats", request->output, &list);
+    for (size_t i = 0; i < statistics->count && !error; i++) {
         const struct tm_statistic *item = &statistics->items[i];
         struct json_object *entry = json_object_new_object();
         tm_json_put(entry, "size", json_object_new_int64(item->size));
         tm_json_put(entry, "count", json_object_new_int64(item->count));
         tm_json_put(entry, "traceback", tm_json_group(model, request->group, item->stack, item->location));
-        json_object_array_add(items, entry);
+        if (!tm_json_item(&list, entry))
+            break;
     }
-    tm_json_put(answer, "stats", items);
-    tm_json_put_incomplete(answer, model);
-    return tm_json_write(answer, request->output);
+    return error ? error : tm_json_end(&list);
 }
 
 struct tm_error *tm_run_top(struct tm_request *request)

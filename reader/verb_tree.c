@@ -16,6 +16,7 @@ struct show {
     struct tm_error *(*leave)(void *context, const struct tm_tree_node *node, uint32_t folded,
                               const struct tm_total *rest);
     void *context;
+    const struct tm_output *output; /* nothing more is shown once it is closed */
 };
 
 struct walk {
@@ -63,7 +64,7 @@ static struct tm_error *show_tree(const struct walk *walk, const struct show *sh
     const struct tm_tree *tree = walk->tree;
     uint32_t at = 0;
     struct tm_error *error = show->enter(show->context, &tree->nodes[0]);
-    while (!error) {
+    while (!error && !show->output->closed) {
         if (shown_children(walk, &tree->nodes[at])) {
             at = tree->order[tree->nodes[at].first];
         } else {
@@ -92,7 +93,7 @@ struct printer {
     double whole; /* bytes */
     struct tm_grid *grid;
     struct tm_text row;
-    struct json_object *nodes;
+    struct tm_json_list list;
 };
 
 static void indent(struct tm_text *text, uint32_t depth)
@@ -206,7 +207,7 @@ static struct tm_error *print_grid(struct printer *printer)
     struct tm_error *error =
         tm_grid_create(printer->request, columns, sizeof(columns) / sizeof(columns[0]), &printer->grid);
     if (!error)
-        error = show_tree(printer->walk, &(struct show){add_node, add_rest, printer});
+        error = show_tree(printer->walk, &(struct show){add_node, add_rest, printer, printer->request->output});
     if (!error)
         error = tm_grid_print(printer->grid, printer->request->output);
     tm_grid_destroy(printer->grid);
@@ -223,7 +224,7 @@ static struct tm_error *print_text(struct printer *printer)
         tm_text_print(&request->output->text, "no live blocks\n");
     if (tm_grid_wanted(request))
         return print_grid(printer);
-    return show_tree(printer->walk, &(struct show){print_node, print_rest, printer});
+    return show_tree(printer->walk, &(struct show){print_node, print_rest, printer, request->output});
 }
 
 /* ---- JSON ----------------------------------------------------------------------------------------------------------- */
@@ -245,7 +246,7 @@ static struct tm_error *add_object(void *context, const struct tm_tree_node *nod
     tm_json_put(entry, "own_count", json_object_new_int64(node->own.blocks));
     if (folded)
         tm_json_put(entry, "smaller", json_object_new_int64(folded));
-    json_object_array_add(printer->nodes, entry);
+    tm_json_item(&printer->list, entry);
     return NULL;
 }
 
@@ -262,20 +263,17 @@ static struct tm_error *add_nothing(void *context, const struct tm_tree_node *no
 
 static struct tm_error *print_json(struct printer *printer)
 {
-    const struct tm_request *request = printer->request;
-    struct json_object *answer = json_object_new_object(), *nodes = json_object_new_array();
+    struct tm_request *request = printer->request;
+    struct json_object *answer = json_object_new_object();
     tm_json_put_source(answer, request->model);
     tm_json_put(answer, "group_by", json_object_new_string(tm_group_names[request->group]));
     tm_json_put_total(answer, request->model);
     tm_json_put_selected(answer, request);
-    printer->nodes = nodes;
-    struct tm_error *error = show_tree(printer->walk, &(struct show){add_object, add_nothing, printer});
-    tm_json_put(answer, "nodes", nodes);
     tm_json_put_incomplete(answer, request->model);
+    struct tm_error *error = tm_json_begin(answer, "nodes", request->output, &printer->list);
     if (!error)
-        return tm_json_write(answer, request->output);
-    json_object_put(answer);
-    return error;
+        error = show_tree(printer->walk, &(struct show){add_object, add_nothing, printer, request->output});
+    return error ? error : tm_json_end(&printer->list);
 }
 
 struct tm_error *tm_run_tree(struct tm_request *request)
