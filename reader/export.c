@@ -62,6 +62,35 @@ void tm_frames_free(struct tm_frames *frames)
     *frames = (struct tm_frames){0};
 }
 
+struct tm_error *tm_frame_texts_init(struct tm_frame_texts *texts, const struct tm_model *model,
+                                     void (*make)(struct tm_text *text, const struct tm_model *model,
+                                                  uint32_t location))
+{
+    *texts = (struct tm_frame_texts){.model = model, .make = make};
+    texts->items = calloc(model->location_count, sizeof(*texts->items));
+    return texts->items ? NULL : tm_error_no_memory();
+}
+
+void tm_frame_texts_add(struct tm_frame_texts *texts, uint32_t location, struct tm_text *text)
+{
+    struct tm_frame_text *item = &texts->items[location];
+    if (!item->size) {
+        item->offset = texts->all.size;
+        texts->make(&texts->all, texts->model, location);
+        item->size = texts->all.size - item->offset;
+        text->failed |= texts->all.failed;
+    }
+    if (item->size)
+        tm_text_add(text, texts->all.bytes + item->offset, item->size);
+}
+
+void tm_frame_texts_free(struct tm_frame_texts *texts)
+{
+    tm_text_free(&texts->all);
+    free(texts->items);
+    *texts = (struct tm_frame_texts){0};
+}
+
 void tm_export_frame_name(struct tm_text *text, const struct tm_model *model, uint32_t location, bool base)
 {
     const struct tm_model_location *place = &model->locations[location];

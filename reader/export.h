@@ -71,6 +71,22 @@ struct tm_frames {
 struct tm_error *tm_frames_get(const struct tm_model *model, uint32_t stack, struct tm_frames *frames);
 void tm_frames_free(struct tm_frames *frames);
 
+/* What is written for a location, made once for each that occurs. */
+struct tm_frame_texts {
+    const struct tm_model *model;
+    void (*make)(struct tm_text *text, const struct tm_model *model, uint32_t location);
+    struct tm_text all;
+    struct tm_frame_text {
+        size_t offset;
+        size_t size; /* 0: not made yet */
+    } * items;       /* per location */
+};
+struct tm_error *tm_frame_texts_init(struct tm_frame_texts *texts, const struct tm_model *model,
+                                     void (*make)(struct tm_text *text, const struct tm_model *model,
+                                                  uint32_t location));
+void tm_frame_texts_add(struct tm_frame_texts *texts, uint32_t location, struct tm_text *text);
+void tm_frame_texts_free(struct tm_frame_texts *texts);
+
 /* "name (file:12)", or "file:12" if there are no names; base: only the last part of the path */
 void tm_export_frame_name(struct tm_text *text, const struct tm_model *model, uint32_t location, bool base);
 

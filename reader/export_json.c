@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* json: all that `top --json --all --by traceback` says, in the same words, without holding the answer in memory. */
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <string.h>
 
@@ -19,23 +20,42 @@ static struct tm_error *put(struct tm_text *text, struct json_object *object, si
     return bytes ? NULL : tm_error_no_memory();
 }
 
-static struct tm_error *put_statistic(struct tm_export *export, const struct tm_statistic *item)
+static void make_frame(struct tm_text *text, const struct tm_model *model, uint32_t location)
 {
-    struct json_object *entry = json_object_new_object();
-    tm_json_put(entry, "size", json_object_new_int64(item->size));
-    tm_json_put(entry, "count", json_object_new_int64(item->count));
-    tm_json_put(entry, "traceback", tm_json_traceback(export->fresh.model, item->stack));
-    return put(export->sink->text, entry, 0, 0);
+    struct tm_error *error = put(text, tm_json_frame(model, location, true, true), 0, 0);
+    text->failed |= error != NULL;
+    tm_error_destroy(error);
+}
+
+static struct tm_error *put_statistic(struct tm_export *export, const struct tm_statistic *item,
+                                      struct tm_frames *frames, struct tm_frame_texts *texts)
+{
+    struct tm_text *text = export->sink->text;
+    struct tm_error *error = tm_frames_get(export->fresh.model, item->stack, frames);
+    tm_text_print(text, "{ \"size\": %" PRId64 ", \"count\": %" PRId64 ", \"traceback\": [ ", item->size, item->count);
+    for (uint32_t i = 0; i < frames->count && !error; i++) {
+        if (i)
+            tm_text_add(text, ", ", 2);
+        tm_frame_texts_add(texts, frames->items[i], text);
+    }
+    tm_text_add(text, " ] }", 4);
+    return error;
 }
 
 struct tm_error *tm_export_json(struct tm_export *export)
 {
     struct tm_model *model = export->fresh.model;
     struct tm_text *text = export->sink->text;
-    struct tm_statistics statistics;
-    struct tm_error *error = tm_export_statistics(export, &statistics);
-    if (error)
+    struct tm_statistics statistics = {0};
+    struct tm_frames frames = {0};
+    struct tm_frame_texts texts;
+    struct tm_error *error = tm_frame_texts_init(&texts, model, make_frame);
+    if (!error)
+        error = tm_export_statistics(export, &statistics);
+    if (error) {
+        tm_frame_texts_free(&texts);
         return error;
+    }
     struct json_object *head = json_object_new_object(), *tail = json_object_new_object();
     tm_json_put_source(head, model);
     tm_json_put(head, "group_by", json_object_new_string(tm_group_names[TM_GROUP_TRACEBACK]));
@@ -45,7 +65,7 @@ struct tm_error *tm_export_json(struct tm_export *export)
     tm_text_print(text, ", \"stats\": [");
     for (size_t i = 0; i < statistics.count && !error; i++) {
         tm_text_print(text, i ? ", " : " ");
-        error = put_statistic(export, &statistics.items[i]);
+        error = put_statistic(export, &statistics.items[i], &frames, &texts);
         if (!error)
             error = tm_export_step(export);
     }
@@ -59,6 +79,8 @@ struct tm_error *tm_export_json(struct tm_export *export)
         json_object_put(tail);
     }
     tm_text_print(text, "\n");
+    tm_frame_texts_free(&texts);
+    tm_frames_free(&frames);
     tm_statistics_free(&statistics);
     return error;
 }

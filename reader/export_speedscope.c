@@ -51,6 +51,18 @@ static struct tm_error *number_frames(struct tm_export *export, const struct tm_
     return error;
 }
 
+/* Millions of them: printf would be most of the work. */
+static void put_number(struct tm_text *text, uint32_t number)
+{
+    char digits[10];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    tm_text_add(text, digits + at, sizeof(digits) - at);
+}
+
 static struct tm_error *put_samples(struct tm_export *export, const struct tm_statistics *statistics,
                                     struct tm_frames *frames, const uint32_t *number)
 {
@@ -59,8 +71,10 @@ static struct tm_error *put_samples(struct tm_export *export, const struct tm_st
     for (size_t i = 0; i < statistics->count && !error; i++) {
         error = tm_frames_get(export->fresh.model, statistics->items[i].stack, frames);
         tm_text_print(text, i ? ",\n[" : "[");
-        for (uint32_t j = error ? 0 : frames->count; j-- > 0;)
-            tm_text_print(text, "%" PRIu32 "%s", number[frames->items[j]] - 1, j ? "," : "]");
+        for (uint32_t j = error ? 0 : frames->count; j-- > 0;) {
+            put_number(text, number[frames->items[j]] - 1);
+            tm_text_add(text, j ? "," : "]", 1);
+        }
         if (!error)
             error = tm_export_step(export);
     }
