@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* All memory of the runtime, in chunks of whole pages.  The kernel merges neighbouring mappings, so that there are few. */
+#define _GNU_SOURCE 1
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "runtime.h"
@@ -13,14 +15,51 @@ static struct tm_chunk *spare_directory;
 /* The runtime's own memory, which readers need not see; linked like the chunks of the table. */
 static struct tm_chunk *newest_private;
 
-static void *map_anonymous(size_t bytes)
+/* Linux 4.17; an older kernel takes the address as a hint. */
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/*
+ * The table lies below the program, its heap and its libraries: cores hold memory in the order of its addresses, and one
+ * that was cut off (disk full, systemd's limit) still holds the whole table.  Where exactly is random, so that nobody can
+ * count on writable memory at a known address; AddressSanitizer's shadow is not there.
+ */
+#define LOWEST_TABLE UINT64_C(0x300000000000)
+#define TABLE_SPREAD (UINT64_C(1) << 28) /* pages: 1 TiB */
+
+static uint64_t next_table_address(size_t bytes)
 {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    static uint64_t next;
+    if (!__atomic_load_n(&next, __ATOMIC_ACQUIRE)) {
+        uint64_t random = 0;
+        uint64_t unset = 0;
+        if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+            random = (uintptr_t)&random / TM_PAGE;
+        uint64_t start = LOWEST_TABLE + random % TABLE_SPREAD * TM_PAGE;
+        __atomic_compare_exchange_n(&next, &unset, start, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+    return __atomic_fetch_add(&next, bytes, __ATOMIC_RELAXED);
+}
+
+static void *map_anonymous(uint64_t address, size_t bytes)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *memory = MAP_FAILED;
+    if (address)
+        memory = mmap((void *)(uintptr_t)address, bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+    if (memory == MAP_FAILED)
+        memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
     /* A huge page would make 2 MiB resident for the first slot of a leaf. */
     madvise(memory, bytes, MADV_NOHUGEPAGE);
     return memory;
+}
+
+void *tm_arena_page(void)
+{
+    return map_anonymous(next_table_address(TM_PAGE), TM_PAGE);
 }
 
 static void count_bytes(size_t bytes)
@@ -55,7 +94,7 @@ struct tm_chunk *tm_arena_chunk(enum tm_chunk_kind kind, uint32_t index, uint32_
     }
 
     size_t bytes = tm_round_to_page(data_offset + element_size * capacity);
-    chunk = tm_file_in_use() ? tm_file_map(bytes) : map_anonymous(bytes);
+    chunk = tm_file_in_use() ? tm_file_map(bytes) : map_anonymous(next_table_address(bytes), bytes);
     if (!chunk)
         return NULL;
     bool append_only =
@@ -86,7 +125,7 @@ void tm_arena_give_back(struct tm_chunk *chunk)
 void *tm_arena_private(size_t bytes)
 {
     bytes = tm_round_to_page(sizeof(struct tm_chunk) + bytes);
-    struct tm_chunk *chunk = map_anonymous(bytes);
+    struct tm_chunk *chunk = map_anonymous(0, bytes);
     if (!chunk)
         return NULL;
     *chunk = (struct tm_chunk){.self = (uintptr_t)chunk, .bytes = bytes, .data_offset = sizeof(struct tm_chunk)};

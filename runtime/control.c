@@ -27,6 +27,19 @@ TM_EXPORT struct tm_root tm_root __attribute__((aligned(TM_ROOT_ALIGN), section(
     .runtime_version = TM_VERSION,
 };
 
+/* The same record beside the table, which a core that was cut off still has; NULL when the table is in a file. */
+static struct tm_root *root_beside_table;
+
+void tm_root_copy_to(struct tm_root *place)
+{
+    struct tm_root copy = tm_root;
+    copy.self = (uintptr_t)place;
+    memset(copy.magic, 0, sizeof(copy.magic));
+    *place = copy;
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    memcpy(place->magic, tm_root.magic, sizeof(place->magic));
+}
+
 /* ---- fork ------------------------------------------------------------------------------------------------------------------ */
 
 /* The locks of the slow path are taken over fork, so that the child finds its tables whole.  memray did the same after
@@ -53,6 +66,8 @@ static void after_fork_child(void)
     tm_file_after_fork_child();
     tm_limit_after_fork_child();
     tm_root.pid = (uint32_t)getpid();
+    if (root_beside_table)
+        root_beside_table->pid = tm_root.pid;
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------------------------------- */
@@ -60,6 +75,7 @@ static void after_fork_child(void)
 static bool create_table(void)
 {
     tm_file_configure();
+    root_beside_table = tm_file_in_use() ? NULL : tm_arena_page();
     struct tm_chunk *chunk = tm_arena_chunk(TM_CHUNK_STATE, 0, sizeof(struct tm_chunk), sizeof(struct tm_state), 1);
     if (!chunk)
         return false;
@@ -89,6 +105,8 @@ static bool create_table(void)
             strcspn(version, " ") < sizeof(tm_root.python) ? strcspn(version, " ") : sizeof(tm_root.python) - 1);
     __atomic_store_n(&tm_root.state, (uintptr_t)chunk, __ATOMIC_RELEASE);
     tm_file_publish_root();
+    if (root_beside_table)
+        tm_root_copy_to(root_beside_table);
     return true;
 }
 

@@ -273,6 +273,12 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
 {
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = enter();
+    /* While an answer is made nothing is traced, but what a traced block held must not stay in the table. */
+    bool paused = !thread && TM_UNLIKELY(block && tm_self && tm_self->busy == TM_PAUSED) && tm_runtime.tracing;
+    if (TM_UNLIKELY(paused)) {
+        thread = tm_self;
+        thread->busy = 1;
+    }
     if (!thread)
         return below->realloc(below->ctx, block, at_least_a_granule(size));
 
@@ -283,11 +289,12 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
     if (TM_LIKELY(moved != NULL)) {
         if (old)
             subtract(thread, domain, old, old_size);
-        record(thread, domain, moved, size);
+        if (TM_LIKELY(!paused))
+            record(thread, domain, moved, size);
     } else if (tm_slot_stack(old)) { /* the old block is still there */
         tm_slot_publish((uintptr_t)block, tm_map_find_slot((uintptr_t)block), tm_slot_stack(old), old_size);
     }
-    leave(thread);
+    __atomic_store_n(&thread->busy, paused ? TM_PAUSED : 0, __ATOMIC_RELEASE);
     return moved;
 }
 

@@ -138,6 +138,8 @@ struct tm_chunk *tm_arena_chunk(enum tm_chunk_kind kind, uint32_t index, uint32_
                                 uint64_t capacity);
 /* A leaf or directory that nobody has seen yet. */
 void tm_arena_give_back(struct tm_chunk *chunk);
+/* A page beside the table. */
+void *tm_arena_page(void);
 /* Zeroed memory of the runtime's own, which readers need not see. */
 void *tm_arena_private(size_t bytes);
 /* Gives its pages back; the addresses stay taken. */
@@ -261,6 +263,8 @@ void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks);
 /* frame_limit 1..65535.  Starting twice changes nothing, as in tracemalloc.  False: no memory for the table.  All of
  * these are called by a thread that holds the GIL, or before there is one. */
 bool tm_start(uint32_t frame_limit);
+/* A second root in another page, complete before its magic is there. */
+void tm_root_copy_to(struct tm_root *place);
 void tm_stop(void);
 void tm_clear(void);
 uint64_t tm_traced_bytes(uint64_t *peak);

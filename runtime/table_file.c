@@ -228,14 +228,8 @@ bool tm_file_create(const char *pattern)
 
 void tm_file_publish_root(void)
 {
-    if (!file_root)
-        return;
-    struct tm_root copy = tm_root;
-    copy.self = (uintptr_t)file_root;
-    memset(copy.magic, 0, sizeof(copy.magic));
-    *file_root = copy;
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    memcpy(file_root->magic, tm_root.magic, sizeof(file_root->magic));
+    if (file_root)
+        tm_root_copy_to(file_root);
 }
 
 void tm_file_configure(void)

@@ -66,7 +66,6 @@ def test_subinterpreter(program):
     assert program("subinterpreter.py").count("fine") == 3
 
 
-@pytest.mark.xfail(reason="hook_realloc() forwards while paused without untracking the old block", strict=False)
 def test_realloc_while_paused(program):
     """GIVEN a traced list / WHEN it grows while an answer is made / THEN its old block is not counted for ever"""
     program("paused.py")
