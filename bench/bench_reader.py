@@ -5,7 +5,8 @@
     make bench-reader ARGS='1 10'         millions of blocks
     make bench-reader ARGS='--keep 1'     leaves the cores in build/bench/
 
-Times are wall time from the start of the process to its end, the best of RUNS, with the files in the page cache.  Memory
+Times are wall time from the start of the process to its end (in brackets: of a processor's work), the best of RUNS, with the
+files in the page cache.  Memory
 is the highest RSS of that process; pages of the core that it looked at count, though nobody has to write them anywhere.
 """
 
@@ -54,13 +55,23 @@ def die_with_core(millions, name):
     return cores[0]
 
 
+class Took(float):
+    """Seconds of wall time; `work`: of a processor, which is less if others were at work, too."""
+
+    work = 0.0
+
+
 def wall(words):
     """Best of RUNS."""
     times = []
     for _ in range(RUNS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = time.perf_counter()
         status = subprocess.call(words, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - began)
+        took = Took(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        times.append(took)
         assert status in (0, 3), words
     return min(times)
 
@@ -94,9 +105,10 @@ def highest_memory(words):
 
 
 def row(millions, what, seconds, more=""):
-    goal = GOALS.get(what.split()[0]) if millions == 10 else None
+    goal = GOALS.get(what.split()[0]) if millions == 10 and not what.startswith(" ") else None
     verdict = "" if goal is None else "  goal %.1f s: %s" % (goal, "met" if seconds <= goal else "MISSED")
-    print("%9d M  %-24s %8.3f s  %s%s" % (millions, what, seconds, more, verdict), flush=True)
+    work = "(%.3f s)" % seconds.work if isinstance(seconds, Took) else ""
+    print("%9d M  %-22s %8.3f s %10s  %s%s" % (millions, what, seconds, work, more, verdict), flush=True)
     return goal is None or seconds <= goal
 
 

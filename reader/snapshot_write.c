@@ -180,6 +180,7 @@ static struct tm_error *put_strings(struct tm_snapshot_writer *writer)
             size += model->strings.items[i].length + TM_REDACTED_SIZE;
         }
     }
+    strings[0] = (struct tm_string_ref){"", 0};
     strings[writer->string_count] = program;
     char *bytes = malloc(size + 1);
     uint64_t used = 0;

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import resource
 import signal
 import stat
@@ -13,6 +14,8 @@ import time
 import pytest
 
 import snapshot_file
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 VERBS = [
     ["top"],
@@ -394,3 +397,27 @@ def test_words_that_make_no_sense(ask, small):
         ask(*words, status=2)
     ask("traceback", small, "0x10000", "--exclude", "*b.py", status=2)
     ask("traceback", small, "0x10000", "--include", "*b.py:2")
+
+
+def test_the_sanitised_engine_has_nothing_to_say(core, small, tmp_path, environment):
+    """GIVEN the engine with ASan and UBSan, WHEN it writes and reads, sound files and broken ones, THEN it only answers."""
+    tm = ROOT / "build/sanitize/bin/tm"
+    assert tm.exists(), "not built: make build-sanitize"
+    env = dict(environment, ASAN_OPTIONS="detect_leaks=1", TM_REDACT_KEY="key")
+
+    def run(*words):
+        done = subprocess.run([str(tm), *map(str, words)], capture_output=True, env=env, timeout=60)
+        assert done.returncode in (0, 2) and b"ERROR: " not in done.stderr and b"runtime error" not in done.stderr, (words, done)
+        return done.returncode
+
+    whole, image = tmp_path / "whole.tm", small.read_bytes()
+    assert run("dump", "--blocks", core, whole) == run("dump", "--redact", core, tmp_path / "redacted.tm") == 0
+    assert run("diff", small, whole, "--by", "traceback") == run("diff", whole, core, "--cumulative", "--json") == 0
+    for words in VERBS + VERBS_OF_BLOCKS:
+        assert run(words[0], whole, *words[1:]) == 0
+    for at in range(0, len(image), 23):
+        broken = tmp_path / "broken.tm"
+        broken.write_bytes(image[:at] + bytes([image[at] ^ 0x55]) + image[at + 1 :])
+        run("blocks", broken, "--all")
+        broken.write_bytes(image[:at])
+        assert run("top", broken) == 2
