@@ -37,7 +37,7 @@ for thread in threads:
     thread.start()
 end = time.monotonic() + float(sys.argv[2])
 rounds = 0
-while time.monotonic() < end:
+while time.monotonic() < end or rounds < 5:
     rounds += 1
     _tm.stop()
     if rounds % 3 == 0:
