@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Real cores of program.py, and `tm export` of them."""
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,11 +50,3 @@ def export(tmp_path):
         return path.read_bytes()
 
     return run
-
-
-def has_page():
-    """Whether the engine was built with the page (make web)."""
-    done = subprocess.run(
-        [corpses.TM, "export", "--format", "html", "/dev/null"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    return b"make web" not in done.stderr

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import corpses
-from conftest import has_page
+from built_page import has_page
 
 if not has_page():
     pytest.skip("no page in this build: make test-browser", allow_module_level=True)

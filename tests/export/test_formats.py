@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import corpses
-import profile as pprof
+import pprof_decoder as pprof
 
 EVIL = "/tmp/</script><!--;\u2028\u202e\n&.py"
 

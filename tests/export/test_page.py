@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 import corpses
-from conftest import has_page
+from built_page import has_page
 
 SANITISED = corpses.ROOT / "build" / "sanitize" / "bin" / "tm"
 EVIL_SHOWN = "/tmp/</script><!--;\\u2028\\u202e\\x0a&.py"
