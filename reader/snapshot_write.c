@@ -74,12 +74,12 @@ struct tm_error *tm_snapshot_put(struct tm_snapshot_writer *writer, enum tm_snap
 static struct tm_error *put_directory(struct tm_snapshot_writer *writer)
 {
     struct tm_snapshot_header header = {
-        .magic = TM_SNAPSHOT_MAGIC,
         .version = TM_SNAPSHOT_VERSION,
         .header_size = sizeof(header),
         .directory_offset = writer->file.size,
         .section_count = writer->section_count,
     };
+    memcpy(header.magic, TM_SNAPSHOT_MAGIC, sizeof(header.magic));
     struct tm_error *error = put_frame(writer, writer->sections, writer->section_count * sizeof(*writer->sections),
                                        &header.directory_stored);
     header.file_size = writer->file.size;

@@ -53,8 +53,8 @@ static void assemble(const uint8_t *data, size_t size)
 {
     static uint8_t content[1 << 18];
     struct tm_snapshot_section sections[MAX_SECTIONS];
-    struct tm_snapshot_header header = {
-        .magic = TM_SNAPSHOT_MAGIC, .version = TM_SNAPSHOT_VERSION, .header_size = sizeof(header)};
+    struct tm_snapshot_header header = {.version = TM_SNAPSHOT_VERSION, .header_size = sizeof(header)};
+    memcpy(header.magic, TM_SNAPSHOT_MAGIC, sizeof(header.magic));
     file_size = sizeof(header);
     while (size >= 4 && header.section_count < MAX_SECTIONS) {
         static const uint8_t sizes[] = {1, 200, 4, 1, 12, 12, 16, 24, 1, 24};
