@@ -12,6 +12,8 @@
 PYTHONS ?= python3
 BUILD ?= build
 PREFIX ?= /usr/local
+# GDB looks here, and nowhere else, for what belongs to a library; its own prefix counts, not ours.
+GDB_AUTOLOAD ?= $(PREFIX)/share/gdb/auto-load
 FUZZ_S ?= 60
 STORM_N ?= 1000
 WERROR ?= -Werror
@@ -190,6 +192,9 @@ install: all ## install below PREFIX (default /usr/local); honours DESTDIR; can 
 	install -m 644 reader/*.py $(DESTDIR)$(PREFIX)/share/tm/
 	install -m 644 gdb/*.py $(DESTDIR)$(PREFIX)/share/tm/gdb/
 	install -m 644 lldb/*.py $(DESTDIR)$(PREFIX)/share/tm/lldb/
+	install gdb/tm-gdb lldb/tm-lldb $(DESTDIR)$(PREFIX)/bin/
+	for library in libtm-preload.so $$(cd $(LIB) && echo python/tm/_tm.*.so); do \
+	    install -m 644 -D gdb/autoload.py "$(DESTDIR)$(GDB_AUTOLOAD)$(PREFIX)/lib/$$library-gdb.py"; done
 
 .PHONY: clean
 clean: ## remove build/

@@ -258,6 +258,7 @@ const struct tm_verb tm_verbs[] = {
                 "tracemalloc  for the standard library's tracemalloc.Snapshot.load()\n"
                 "html         one page that needs no network; with --baseline, a comparison\n\n"
                 "Example: tm export --format html -o leak.html",
+        .check = tm_check_export,
         .run = tm_run_export,
         .options = {&format_option, &output_option, &force_option, &count_option, &baseline_option, FILTERS,
                     &no_source_option, &tracer_option},
@@ -299,6 +300,31 @@ const struct tm_verb tm_verbs[] = {
         .run = tm_run_watch,
         .arguments = {{"PID", TM_KIND_NUMBER, true, FIELD(watched_pid)}},
         .options = {&at_option, &use_limit_option, &group_path_option, &keep_option, &dump_file_option},
+    },
+    {
+        .name = "coredump",
+        .summary = "Be a debugger for coredumpctl",
+        .help = "Takes the words that `coredumpctl debug` calls a debugger with, and asks VERB (report)\n"
+                "about CORE.\n\n"
+                "Example: coredumpctl debug --debugger=tm --debugger-arguments=coredump\n"
+                "         coredumpctl debug --debugger=tm -A 'coredump top 20 --by traceback' 1234\n"
+                "         tm coredump /usr/bin/python3 -c core",
+        .flags = TM_VERB_NO_TARGET | TM_VERB_COMMAND_LINE | TM_VERB_REST,
+        .run = tm_run_coredump,
+    },
+    {
+        .name = "gdb-init",
+        .summary = "Print the line that loads tm into GDB, for ~/.gdbinit",
+        .help = "Example: tm gdb-init >>~/.gdbinit",
+        .flags = TM_VERB_NO_TARGET | TM_VERB_COMMAND_LINE,
+        .run = tm_run_gdb_init,
+    },
+    {
+        .name = "lldb-init",
+        .summary = "Print the line that loads tm into LLDB, for ~/.lldbinit",
+        .help = "Example: tm lldb-init >>~/.lldbinit",
+        .flags = TM_VERB_NO_TARGET | TM_VERB_COMMAND_LINE,
+        .run = tm_run_lldb_init,
     },
     {
         .name = "help",
@@ -451,6 +477,8 @@ static struct tm_error *carry_out(struct tm_request *request, int argc, char **a
         tm_help_text(request->verb, !tm_face_has_target(request->face), &request->output->text);
         return NULL;
     }
+    if (!error && request->verb->check)
+        error = request->verb->check(request);
     if (!error && !(request->verb->flags & TM_VERB_NO_TARGET))
         error = open_model(request);
     return error ? error : request->verb->run(request);

@@ -405,7 +405,7 @@ void tm_usage_text(const struct tm_verb *verb, bool has_source, struct tm_text *
     if (has_source && (verb->flags & TM_VERB_SOURCE_LAST))
         tm_text_print(text, " NEW");
     if (verb->flags & TM_VERB_REST)
-        tm_text_print(text, " [--] COMMAND...");
+        tm_text_print(text, verb->run == tm_run_coredump ? " [VERB [ARG]...] EXE -c CORE" : " [--] COMMAND...");
 }
 
 void tm_help_text(const struct tm_verb *verb, bool has_source, struct tm_text *text)
