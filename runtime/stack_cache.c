@@ -79,46 +79,6 @@ static TM_ALWAYS_INLINE uint32_t verify(const struct tm_thread *thread, uint32_t
     return (uint32_t)(changed - thread->link);
 }
 
-uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
-{
-    uint32_t top = thread->top;
-    const struct tm_cached_link *link = &thread->link[top];
-    /* The same function as last time, its caller, or a function that it called before. */
-    if (link->frame != newest) {
-        if (link[-1].frame == newest)
-            top--;
-        else if (top < thread->valid && link[1].frame == newest)
-            top++;
-        else
-            return tm_stack_resolve(thread, newest);
-    }
-
-    struct tm_cached_stack *entry = &thread->entry[top];
-    uint32_t changed = verify(thread, top, entry->floor);
-    if (changed > top) {
-        thread->top = top;
-        if (TM_LIKELY(entry->stack))
-            return entry->stack;
-    }
-    if (changed == top && entry->frames != entry[-1].frames) { /* another line of the same function */
-        uintptr_t instruction = tm_frame_instruction(newest);
-        const struct tm_recent_position *position = tm_recent_position(thread, instruction);
-        if (TM_LIKELY(position->instruction == instruction && entry[-1].path)) {
-            uint64_t path = path_on(entry[-1].path, position->position);
-            uint32_t check = check_on(entry[-1].check, position->position);
-            const struct tm_recent_stack *recent = recent_stack(thread, path);
-            if (TM_LIKELY(recent->path == path && recent->check == check)) {
-                thread->link[top].instruction = instruction;
-                thread->top = thread->valid = top;
-                entry->path = path;
-                entry->check = check;
-                return entry->stack = recent->stack;
-            }
-        }
-    }
-    return tm_stack_resolve(thread, newest);
-}
-
 /* ---- building -------------------------------------------------------------------------------------------------------------------- */
 
 /* Makes room above `base`: its newest entries move to the bottom.  Returns by how much. */
@@ -216,24 +176,31 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t to
     return stack;
 }
 
-/* The number of the newest entry's stack; entries from `sure` on are known to be on the stack. */
-static uint32_t stack_of_top(struct tm_thread *thread, uint32_t sure)
+static TM_NOINLINE uint32_t find_stack_of_top(struct tm_thread *thread, uint32_t sure)
 {
     uint32_t top = thread->top;
     struct tm_cached_stack *entry = &thread->entry[top];
-    if (entry->stack)
-        return entry->stack;
     if (entry->frames == thread->entry[entry->floor].frames)
         return TM_STACK_UNKNOWN; /* nothing but hidden frames */
-    struct tm_recent_stack *recent = recent_stack(thread, entry->path);
-    if (recent->path == entry->path && recent->check == entry->check && entry->path)
-        return entry->stack = recent->stack;
     uint32_t stack = entry->path ? tm_intern_find(entry->path, entry->check) : TM_STACK_NONE;
     if (!stack)
         stack = intern_entries(thread, top, sure);
     if (stack && entry->path)
-        *recent = (struct tm_recent_stack){entry->path, entry->check, stack};
+        *recent_stack(thread, entry->path) = (struct tm_recent_stack){entry->path, entry->check, stack};
     return entry->stack = stack;
+}
+
+/* The number of the newest entry's stack; entries from `sure` on are known to be on the stack.  TM_STACK_NONE: no
+ * memory. */
+static TM_ALWAYS_INLINE uint32_t stack_of_top(struct tm_thread *thread, uint32_t sure)
+{
+    struct tm_cached_stack *entry = &thread->entry[thread->top];
+    if (entry->stack)
+        return entry->stack;
+    const struct tm_recent_stack *recent = recent_stack(thread, entry->path);
+    if (TM_LIKELY(recent->path == entry->path && recent->check == entry->check && entry->path))
+        return entry->stack = recent->stack;
+    return find_stack_of_top(thread, sure);
 }
 
 /* Entries changed..base are placed anew, pending frames (newest first) go on top of them. */
@@ -248,6 +215,45 @@ static void rebuild(struct tm_thread *thread, uint32_t changed, uint32_t base, u
     thread->top = i - 1;
     if (moved)
         thread->valid = thread->top;
+}
+
+uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
+{
+    uint32_t top = thread->top;
+    const struct tm_cached_link *link = &thread->link[top];
+    /* The same function as last time, its caller, or a function that it called before. */
+    if (link->frame != newest) {
+        if (link[-1].frame == newest)
+            top--;
+        else if (top < thread->valid && link[1].frame == newest)
+            top++;
+        else
+            return tm_stack_resolve(thread, newest);
+    }
+
+    struct tm_cached_stack *entry = &thread->entry[top];
+    uint32_t sure = entry->floor + 1;
+    uint32_t changed = verify(thread, top, entry->floor);
+    if (changed > top) {
+        thread->top = top;
+        return TM_LIKELY(entry->stack) ? entry->stack : stack_of_top(thread, sure);
+    }
+    if (TM_UNLIKELY(!changed))
+        return tm_stack_resolve(thread, newest);
+
+    uintptr_t instruction = tm_frame_instruction(newest);
+    const struct tm_recent_position *recent = tm_recent_position(thread, instruction);
+    if (TM_LIKELY(changed == top && entry->frames != entry[-1].frames && recent->instruction == instruction)) {
+        /* Another line of the same function. */
+        thread->link[top].instruction = instruction;
+        entry->path = entry[-1].path ? path_on(entry[-1].path, recent->position) : 0;
+        entry->check = check_on(entry[-1].check, recent->position);
+        entry->stack = TM_STACK_NONE;
+        thread->top = thread->valid = top;
+    } else {
+        rebuild(thread, changed, top, 0);
+    }
+    return stack_of_top(thread, sure);
 }
 
 /* With one frame the path of the newest shown frame is all there is. */
