@@ -1,66 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Interpreters, and processes that ran under the standard library's tracemalloc and wrote their own answers down."""
+"""Fixtures over stdlib_cases.py."""
 import json
-import os
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from e2e import corpses
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-ORACLE = Path(__file__).resolve().parent / "oracle.py"
+from stdlib_cases import INTERPRETERS, ORACLE, Case, environment, identifier, kernel_case
 
 
-def _interpreters():
-    """TEST_PYTHONS, or all of this machine: nothing is compiled for them here, but it is the same set everywhere."""
-    facts = [str(ROOT / "tools" / "python-facts")]
-    names = os.environ.get("TEST_PYTHONS", "").split()
-    words = subprocess.check_output([*facts, *(names or ["--found"])], text=True).split()
-    return sorted({word.split("|")[0] for word in words}, key=_version)
-
-
-def _version(executable):
-    text = subprocess.check_output([executable, "-c", "import sys; print(*sys.version_info[:3])"], text=True)
-    return tuple(map(int, text.split()))
-
-
-INTERPRETERS = _interpreters()
-
-
-def _id(executable):
-    version = ".".join(map(str, _version(executable)))
-    return version + ("-debian" if executable.startswith("/usr/bin/") else "")
-
-
-@pytest.fixture(scope="session", params=INTERPRETERS, ids=_id)
+@pytest.fixture(scope="session", params=INTERPRETERS, ids=identifier)
 def interpreter(request):
     return request.param
-
-
-def environment(nframe, **more):
-    return corpses.clean_environment(PYTHONTRACEMALLOC=str(nframe), **more)
-
-
-class Case:
-    """What is read (a core's path or a pid), and what the process said of itself."""
-
-    def __init__(self, source, answers):
-        self.source, self.answers = source, answers
-
-    def ask(self, verb, *words):
-        return corpses.cli(self.source, verb, *words)
-
-
-def kernel_case(executable, nframe, blocks, folder, **more):
-    answers = folder / "answers.json"
-    argv = [executable, ORACLE, answers, blocks, "abort"]
-    process = corpses.start(argv, folder, env=environment(nframe, **more))
-    out, err = process.communicate(timeout=corpses.TIMEOUT)
-    cores = list(folder.glob("core*"))
-    assert len(cores) == 1, (process.returncode, out, err)
-    return Case(cores[0], json.loads(answers.read_text()))
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from conftest import ORACLE, environment, kernel_case
 from e2e import corpses
+from stdlib_cases import ORACLE, environment, kernel_case
 
 WAYS = ["kernel", "gcore", "live"]
 DOMAIN = 389047
