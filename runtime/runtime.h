@@ -122,6 +122,12 @@ struct tm_runtime {
     uint64_t limit;              /* live bytes at which tm_limit_crossed() is called */
 };
 extern struct tm_runtime tm_runtime;
+
+static TM_ALWAYS_INLINE uint32_t tm_epoch(void)
+{
+    return __atomic_load_n(&tm_runtime.epoch, __ATOMIC_RELAXED);
+}
+
 extern struct tm_root tm_root;
 
 /* ---- arena.c ---------------------------------------------------------------------------------------------------------- */

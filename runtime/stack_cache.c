@@ -285,7 +285,7 @@ static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
 
 uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
 {
-    if (thread->epoch != tm_runtime.epoch && !tm_thread_reset_cache(thread))
+    if (thread->epoch != tm_epoch() && !tm_thread_reset_cache(thread))
         return TM_STACK_NONE;
     if (tm_runtime.frame_limit == 1)
         return resolve_single(thread, newest);
@@ -320,6 +320,7 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
 
 bool tm_thread_reset_cache(struct tm_thread *thread)
 {
+    uint32_t epoch = tm_epoch(); /* of before: should it go up meanwhile, the cache is emptied again */
     uint32_t capacity = MINIMUM_CAPACITY;
     while (capacity < 3 * (tm_runtime.frame_limit + SLACK) + TM_CACHE_BOTTOM)
         capacity *= 2;
@@ -338,7 +339,7 @@ bool tm_thread_reset_cache(struct tm_thread *thread)
     memset(thread->positions, 0, sizeof(thread->positions));
     memset(thread->stacks, 0, sizeof(thread->stacks));
     memset(thread->hint, 0, sizeof(thread->hint));
-    thread->epoch = tm_runtime.epoch;
+    thread->epoch = epoch;
     begin(thread, TM_STALE_FRAME);
     return true;
 }

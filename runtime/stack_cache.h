@@ -45,7 +45,7 @@ static TM_ALWAYS_INLINE uint32_t tm_stack_of(struct tm_thread *thread, tm_frame 
 {
     if (TM_UNLIKELY(!newest))
         return TM_STACK_UNKNOWN;
-    if (TM_UNLIKELY(thread->epoch != __atomic_load_n(&tm_runtime.epoch, __ATOMIC_RELAXED)))
+    if (TM_UNLIKELY(thread->epoch != tm_epoch()))
         return tm_stack_resolve(thread, newest);
     if (tm_runtime.frame_limit != 1)
         return tm_stack_verify(thread, newest);

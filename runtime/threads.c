@@ -63,7 +63,7 @@ struct tm_thread *tm_thread_create(void)
     }
     thread->busy = 0;
     thread->trusts_tstate_offset = false;
-    thread->epoch = tm_runtime.epoch - 1; /* the cache is somebody else's, or not there yet */
+    thread->epoch = tm_epoch() - 1; /* the cache is somebody else's, or not there yet */
     pthread_setspecific(key, thread);
     tm_self = thread;
     return thread;
