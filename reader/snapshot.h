@@ -112,6 +112,8 @@ struct tm_error *tm_snapshot_sniff(const char *path, bool *is);
 struct tm_error *tm_target_open_snapshot(const struct tm_face *face, const char *path, struct tm_target **ret);
 /* Whether a target is one, so that tm_snapshot_decoder understands it. */
 bool tm_target_is_snapshot(const struct tm_target *target);
+/* What a snapshot says of itself; NULL: the target is none. */
+const struct tm_snapshot_identity *tm_snapshot_identity(const struct tm_target *target);
 extern const struct tm_decoder tm_snapshot_decoder;
 
 /* ---- between the files of the snapshot ---------------------------------------------------------------------------- */

@@ -181,6 +181,11 @@ bool tm_target_is_snapshot(const struct tm_target *target)
     return target->ops == &snapshot_ops;
 }
 
+const struct tm_snapshot_identity *tm_snapshot_identity(const struct tm_target *target)
+{
+    return target && tm_target_is_snapshot(target) ? &((const struct tm_snapshot_file *)target)->identity : NULL;
+}
+
 struct tm_error *tm_target_open_snapshot(const struct tm_face *face, const char *path, struct tm_target **ret)
 {
     struct tm_snapshot_file *file = calloc(1, sizeof(*file));

@@ -316,15 +316,17 @@ static void fill_identity(const struct tm_snapshot_writer *writer, struct tm_sna
     const struct tm_model *model = writer->model;
     const struct tm_target *target = model->target;
     const struct tm_selection *selection = writer->options->selection;
+    const struct tm_snapshot_identity *before = tm_snapshot_identity(target); /* of a snapshot of a snapshot */
+    bool redacted = writer->options->redact || (before && before->flags & TM_SNAPSHOT_REDACTED);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     *identity = (struct tm_snapshot_identity){
         .python_version = model->python_version,
-        .flags =
-            (model->tracing ? TM_SNAPSHOT_TRACING : 0) | (model->has_names ? TM_SNAPSHOT_HAS_NAMES : 0) |
-            (model->has_totals ? TM_SNAPSHOT_HAS_TOTALS : 0) | (writer->options->blocks ? TM_SNAPSHOT_HAS_BLOCKS : 0) |
-            (writer->options->redact ? TM_SNAPSHOT_REDACTED : 0) | (target && target->live ? TM_SNAPSHOT_LIVE : 0) |
-            (target && target->truncated ? TM_SNAPSHOT_TRUNCATED : 0),
+        .flags = (model->tracing ? TM_SNAPSHOT_TRACING : 0) | (model->has_names ? TM_SNAPSHOT_HAS_NAMES : 0) |
+                 (model->has_totals ? TM_SNAPSHOT_HAS_TOTALS : 0) |
+                 (writer->options->blocks ? TM_SNAPSHOT_HAS_BLOCKS : 0) | (redacted ? TM_SNAPSHOT_REDACTED : 0) |
+                 (target && target->live ? TM_SNAPSHOT_LIVE : 0) |
+                 (target && target->truncated ? TM_SNAPSHOT_TRUNCATED : 0),
         .pid = (uint32_t)model->pid,
         .frame_limit = model->frame_limit,
         .program = target && target->program && !writer->options->redact ? writer->string_count : 0,

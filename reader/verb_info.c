@@ -9,6 +9,7 @@
 
 #include "json.h"
 #include "request.h"
+#include "snapshot.h"
 
 /* "2026-11-20T22:59:35Z"; "" if unknown */
 static void started_text(uint64_t nanoseconds, char *text, size_t room)
@@ -43,6 +44,13 @@ static void print_text(struct tm_request *request)
         tm_text_print(text, "killed:   by signal %d (SIG%s)\n", target->signal, signal_name(target->signal));
     if (target && target->truncated)
         tm_text_print(text, "core:     truncated: the file ends before the memory does\n");
+    const struct tm_snapshot_identity *snapshot = tm_snapshot_identity(target);
+    if (snapshot) {
+        started_text(snapshot->taken, started, sizeof(started));
+        tm_text_print(text, "snapshot: taken %s, %s%s\n", started,
+                      snapshot->flags & TM_SNAPSHOT_HAS_BLOCKS ? "with single blocks" : "totals only",
+                      snapshot->flags & TM_SNAPSHOT_REDACTED ? ", names redacted" : "");
+    }
     started_text(model->started, started, sizeof(started));
     tm_text_print(text, "tracing:  %s%s%s\n", model->tracing ? "on" : "stopped", started[0] ? ", last started " : "",
                   started);
@@ -85,6 +93,15 @@ static struct tm_error *print_json(struct tm_request *request)
     tm_json_put(table, "stacks", json_object_new_int64(model->stack_count - 1));
     tm_json_put(table, "locations", json_object_new_int64(model->location_count - 1));
     tm_json_put(answer, "table", table);
+    const struct tm_snapshot_identity *snapshot = tm_snapshot_identity(target);
+    if (snapshot) {
+        struct json_object *file = json_object_new_object();
+        started_text(snapshot->taken, started, sizeof(started));
+        tm_json_put(file, "taken", json_object_new_string(started));
+        tm_json_put(file, "blocks", json_object_new_boolean(snapshot->flags & TM_SNAPSHOT_HAS_BLOCKS));
+        tm_json_put(file, "redacted", json_object_new_boolean(snapshot->flags & TM_SNAPSHOT_REDACTED));
+        tm_json_put(answer, "snapshot", file);
+    }
     if (model->proof)
         tm_json_put(answer, "proof", json_object_new_string(model->proof));
     tm_json_put_incomplete(answer, model);

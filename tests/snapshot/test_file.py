@@ -69,6 +69,16 @@ def test_info_remembers_the_program(ask, core, dumped):
         assert core_says[what] == file_says[what]
 
 
+def test_info_tells_what_a_snapshot_is(ask, core, dumped, with_blocks, tmp_path):
+    ask("dump", "--redact", with_blocks, tmp_path / "redacted.tm")
+    ask("dump", tmp_path / "redacted.tm", tmp_path / "again.tm")
+    found = [json.loads(ask("info", path, "--json")[0]).get("snapshot") for path in (
+        core, dumped, with_blocks, tmp_path / "redacted.tm", tmp_path / "again.tm")]
+    assert found[0] is None
+    assert [(of["blocks"], of["redacted"]) for of in found[1:]] == [(False, False), (True, False), (False, True), (False, True)]
+    assert "snapshot: taken 20" in ask("info", dumped)[0] and "totals only\n" in ask("info", dumped)[0]
+
+
 def test_blocks_are_missed_in_words(ask, dumped):
     for verb in ("blocks", "sizes", "check"):
         assert "tm dump --blocks" in ask(verb, dumped, status=2)[1]
