@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * As much of an interpreter as the runtime needs: so its hooks, map, tables and stack cache run under ThreadSanitizer, built
+ * as for a CPython with a GIL and as for one without.  The real headers give the layouts; nothing of libpython is linked.
+ */
+#ifndef STAND_IN_H
+#define STAND_IN_H
+
+#include <pthread.h>
+
+#include "runtime/frames.h"
+
+#define CODE_UNITS 256
+#define UNITS_PER_LINE 8
+#define MAX_DEPTH 200
+
+enum {
+    RAW = PYMEM_DOMAIN_RAW,
+    MEM = PYMEM_DOMAIN_MEM,
+    OBJ = PYMEM_DOMAIN_OBJ,
+};
+
+/* The allocators as an application sees them: with the hooks on top. */
+extern PyMemAllocatorEx allocators[3];
+
+/* A thread of the interpreter, with its stack of frames. */
+struct stand_in {
+    PyThreadState tstate;
+    tm_frame frames[MAX_DEPTH];
+    int depth;
+};
+
+void stand_in_enter(struct stand_in *thread);
+/* With a GIL: takes it and lets it go.  Without: does nothing but attach. */
+void stand_in_attach(struct stand_in *thread);
+void stand_in_detach(void);
+
+/* A code object whose block comes through the hooks; its lines begin with `line`, one for each UNITS_PER_LINE. */
+PyCodeObject *stand_in_code(const char *filename, const char *name, int line);
+void stand_in_drop(PyCodeObject *code);
+
+void stand_in_push(struct stand_in *thread, PyCodeObject *code);
+void stand_in_pop(struct stand_in *thread);
+/* Moves frame i (0: the oldest) to a line of its code. */
+void stand_in_go(struct stand_in *thread, int i, int line);
+
+#endif

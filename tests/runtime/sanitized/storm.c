@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads that call, return, allocate in every domain, free one another's blocks and drop code objects, each at its own pace.
+ * In the end every live block must name the frames that it was made under, and the totals must equal a full scan.
+ *
+ *   storm STEPS FRAMES
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/map.h"
+#include "stand_in.h"
+
+#define THREADS 4
+#define LIVE 512
+#define SHARED_CODES 8
+#define OWN_CODES 4
+#define MAX_FRAMES 32
+
+struct made {
+    void *block;
+    size_t size;
+    int frames;
+    int lines[MAX_FRAMES]; /* newest first */
+};
+
+static PyCodeObject *shared_codes[SHARED_CODES];
+static _Atomic(struct made *) mailbox[64];
+static atomic_long wrong;
+static int steps;
+static int frame_limit;
+
+static uint32_t next(uint64_t *seed)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(*seed >> 33);
+}
+
+static int domain_of(const struct made *made)
+{
+    return (int)(made->size % 3);
+}
+
+static void complain(const struct made *made, const char *what)
+{
+    if (atomic_fetch_add(&wrong, 1) < 3)
+        fprintf(stderr, "%s: block of %zu bytes, %d frames, line %d\n", what, made->size, made->frames, made->lines[0]);
+}
+
+/* Lines are unique over all codes, so that they tell the frames. */
+static void check(const struct made *made)
+{
+    const uint64_t *slot = tm_map_find_slot((uintptr_t)made->block);
+    uint64_t value = slot ? __atomic_load_n(slot, __ATOMIC_ACQUIRE) : 0;
+    uint32_t stack = tm_slot_stack(value);
+    if (!stack || tm_slot_size((uintptr_t)made->block, value) != made->size) {
+        complain(made, "no trace");
+        return;
+    }
+    for (int i = 0; i < made->frames; i++) {
+        const struct tm_stack *entry = tm_table_at(&tm_runtime.state->stacks, stack);
+        const struct tm_location *location = tm_table_at(&tm_runtime.state->locations, entry->location);
+        if (location->lineno != (uint32_t)made->lines[i]) {
+            complain(made, "wrong line");
+            return;
+        }
+        stack = entry->parent;
+    }
+}
+
+static int line_of(const tm_frame *frame)
+{
+    const PyCodeObject *code = (PyCodeObject *)frame->f_executable;
+    return code->co_firstlineno + (int)((frame->instr_ptr - (_Py_CODEUNIT *)code->co_code_adaptive) / UNITS_PER_LINE);
+}
+
+static struct made *make(struct stand_in *self, uint64_t *seed)
+{
+    struct made *made = malloc(sizeof(*made));
+    made->size = 1 + next(seed) % 600;
+    const PyMemAllocatorEx *allocator = &allocators[domain_of(made)];
+    bool attach = domain_of(made) != RAW || next(seed) % 2;
+
+    made->frames = 0;
+    for (int i = self->depth; i-- && made->frames < frame_limit;)
+        made->lines[made->frames++] = line_of(&self->frames[i]);
+    if (attach)
+        stand_in_attach(self);
+    if (next(seed) % 4)
+        made->block = allocator->malloc(allocator->ctx, made->size);
+    else
+        made->block = allocator->realloc(allocator->ctx, allocator->calloc(allocator->ctx, 3, 7), made->size);
+    if (attach)
+        stand_in_detach();
+    memset(made->block, 1, made->size);
+    return made;
+}
+
+static void drop(struct stand_in *self, struct made *made)
+{
+    const PyMemAllocatorEx *allocator = &allocators[domain_of(made)];
+    check(made);
+    if (domain_of(made) != RAW)
+        stand_in_attach(self);
+    allocator->free(allocator->ctx, made->block);
+    if (domain_of(made) != RAW)
+        stand_in_detach();
+    free(made);
+}
+
+static PyCodeObject *new_code(struct stand_in *self)
+{
+    static atomic_int lines = 100000;
+    char name[32];
+    int line = atomic_fetch_add(&lines, 1000);
+    snprintf(name, sizeof(name), "f%d", line);
+    stand_in_attach(self);
+    PyCodeObject *code = stand_in_code("own.py", name, line);
+    stand_in_detach();
+    return code;
+}
+
+/* All frames go, then the codes of this thread may. */
+static void renew_codes(struct stand_in *self, PyCodeObject **own)
+{
+    while (self->depth)
+        stand_in_pop(self);
+    for (int i = 0; i < OWN_CODES; i++) {
+        stand_in_attach(self);
+        if (own[i])
+            stand_in_drop(own[i]);
+        stand_in_detach();
+        own[i] = new_code(self);
+    }
+}
+
+static void *run(void *argument)
+{
+    uint64_t seed = (uintptr_t)argument;
+    struct stand_in *self = calloc(1, sizeof(*self));
+    struct made **live = calloc(LIVE, sizeof(*live));
+    PyCodeObject *own[OWN_CODES] = {0};
+    stand_in_enter(self);
+    renew_codes(self, own);
+
+    for (int step = 0; step < steps; step++) {
+        uint32_t choice = next(&seed) % 16;
+        if (choice < 4 && self->depth < MAX_DEPTH - 1)
+            stand_in_push(self,
+                          next(&seed) % 2 ? own[next(&seed) % OWN_CODES] : shared_codes[next(&seed) % SHARED_CODES]);
+        else if (choice < 8 && self->depth > 1)
+            stand_in_pop(self);
+        else if (choice == 8 && next(&seed) % 64 == 0)
+            renew_codes(self, own);
+        if (!self->depth)
+            stand_in_push(self, own[0]);
+        PyCodeObject *code = (PyCodeObject *)self->frames[self->depth - 1].f_executable;
+        stand_in_go(self, self->depth - 1, code->co_firstlineno + (int)(next(&seed) % (CODE_UNITS / UNITS_PER_LINE)));
+
+        struct made **place = &live[next(&seed) % LIVE];
+        if (*place && choice % 2)
+            *place = atomic_exchange(&mailbox[next(&seed) % 64], *place); /* somebody else's to free */
+        if (*place)
+            drop(self, *place);
+        *place = make(self, &seed);
+    }
+    for (int i = 0; i < LIVE; i++)
+        if (live[i])
+            check(live[i]);
+    return NULL;
+}
+
+static void add(uintptr_t address, uint64_t slot, uint64_t size, void *total)
+{
+    (void)address, (void)slot;
+    *(uint64_t *)total += size;
+}
+
+int main(int argc, char **argv)
+{
+    steps = argc > 1 ? atoi(argv[1]) : 20000;
+    frame_limit = argc > 2 ? atoi(argv[2]) : 25;
+    if (!tm_start((uint32_t)frame_limit))
+        return 2;
+    for (int i = 0; i < SHARED_CODES; i++)
+        shared_codes[i] = stand_in_code("shared.py", "shared", 1000 + i * 1000);
+    pthread_t threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, run, (void *)(i + 1));
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+
+    uint64_t scanned = 0;
+    uint64_t peak;
+    tm_map_visit(add, &scanned);
+    uint64_t live = tm_traced_bytes(&peak);
+    printf("live %llu, scanned %llu, lost %llu, wrong %ld\n", (unsigned long long)live, (unsigned long long)scanned,
+           (unsigned long long)tm_runtime.state->lost, (long)wrong);
+    return live != scanned || tm_runtime.state->lost || wrong;
+}
