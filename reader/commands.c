@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "document.h"
 #include "export.h"
 #include "request.h"
 #include "statistics.h"
@@ -151,6 +152,15 @@ static const struct tm_option format_option = {"format",
                                                FIELD(format),
                                                tm_format_names,
                                                "json (the default), collapsed, speedscope, pprof, tracemalloc or html"};
+static const struct tm_option report_format_option = {"format",
+                                                      0,
+                                                      "FORMAT",
+                                                      TM_KIND_CHOICE,
+                                                      FIELD(report_format),
+                                                      tm_document_format_names,
+                                                      "text (the default), markdown or html"};
+static const struct tm_option report_limit_option = {
+    "limit", 'l', "N", TM_KIND_NUMBER, FIELD(limit), NULL, "Show the N biggest (10 lines, 3 tracebacks, 10 blocks)"};
 static const struct tm_option output_option = {
     "output", 'o', "FILE", TM_KIND_FILE, FIELD(file), NULL, "Write to a new file, as a whole or not at all"};
 static const struct tm_option count_option = {
@@ -274,6 +284,16 @@ const struct tm_verb tm_verbs[] = {
         .help = "Reads every part of the table and says what is missing or wrong, and where.",
         .run = tm_run_check,
         .options = {FILTERS, &tracer_option, &json_option},
+    },
+    {
+        .name = "report",
+        .summary = "Write the page for an incident: who, when, how much, where, what is missing",
+        .help = "The time is that of the core file, or now.\n\n"
+                "Example: tm report --format markdown\n"
+                "         tm report --format html -o leak.html",
+        .run = tm_run_report,
+        .options = {&report_format_option, &report_limit_option, &output_option, &force_option, FILTERS,
+                    &no_source_option, &tracer_option},
     },
     {
         .name = "run",

@@ -48,8 +48,9 @@ struct tm_request {
     bool with_blocks;
     bool redact;
     bool force;
-    bool by_count;   /* blocks in place of bytes */
-    uint32_t format; /* index into tm_format_names */
+    bool by_count;          /* blocks in place of bytes */
+    uint32_t format;        /* index into tm_format_names */
+    uint32_t report_format; /* enum tm_document_format */
     double min_percent;
     uint32_t per; /* 0: everything together, otherwise 1 + enum tm_group */
     struct tm_words include;
@@ -186,6 +187,10 @@ struct json_object *tm_json_frame(const struct tm_model *model, uint32_t locatio
 
 extern const char *const tm_on_limit_names[]; /* verb_run.c */
 
+/* The biggest blocks that the filters leave, at most `limit`, biggest first; to be freed. */
+struct tm_error *tm_blocks_biggest(const struct tm_request *request, uint64_t limit, struct tm_block **ret,
+                                   size_t *count);
+
 /* ---- verbs -------------------------------------------------------------------------------------------------------- */
 
 struct tm_error *tm_run_info(struct tm_request *request);
@@ -198,6 +203,7 @@ struct tm_error *tm_run_diff(struct tm_request *request);
 struct tm_error *tm_run_dump(struct tm_request *request);
 struct tm_error *tm_run_export(struct tm_request *request);
 struct tm_error *tm_run_check(struct tm_request *request);
+struct tm_error *tm_run_report(struct tm_request *request);
 struct tm_error *tm_run_help(struct tm_request *request);
 struct tm_error *tm_run_run(struct tm_request *request);
 struct tm_error *tm_run_watch(struct tm_request *request);

@@ -187,6 +187,22 @@ static struct tm_error *print_json(struct tm_request *request, const struct bigg
     return error ? error : tm_json_end(&list);
 }
 
+struct tm_error *tm_blocks_biggest(const struct tm_request *request, uint64_t limit, struct tm_block **ret,
+                                   size_t *count)
+{
+    struct biggest biggest = {.room = limit, .selection = request->selection};
+    struct tm_error *error = tm_model_each_block(request->model, take, &biggest);
+    if (error) {
+        free(biggest.heap);
+        return error;
+    }
+    if (biggest.count)
+        qsort(biggest.heap, biggest.count, sizeof(*biggest.heap), compare);
+    *ret = biggest.heap;
+    *count = biggest.count;
+    return NULL;
+}
+
 struct tm_error *tm_run_blocks(struct tm_request *request)
 {
     struct biggest biggest = {

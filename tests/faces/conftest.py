@@ -42,6 +42,7 @@ class Made:
         self.facts = json.loads(facts.read_text()) if facts.exists() else {}
         if core or process:  # files that commands read and write; a broken core has none
             self.facts.update(before=str(facts.with_name("before.tm")), after=str(facts.with_name("after.tm")))
+            self.facts["page"] = str(facts.with_name("page.html"))
             source = str(core) if core else str(process.pid)
             dumped = [str(debuggers.TM), "dump", source, self.facts["before"]]
             subprocess.run(dumped, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

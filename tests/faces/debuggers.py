@@ -21,7 +21,8 @@ MARK = "@@@ %d\n"
 def environment(**more):
     """One that tells debuggers nothing: no init files' switches, no colours, no downloads."""
     env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")}
-    return dict(env, LC_ALL="C.UTF-8", TERM="dumb", PYTHONDONTWRITEBYTECODE="1", **more)
+    fixed = dict(LC_ALL="C.UTF-8", TERM="dumb", PYTHONDONTWRITEBYTECODE="1", SOURCE_DATE_EPOCH="1000000000")
+    return dict(env, **dict(fixed, **more))
 
 
 def quoted(words):

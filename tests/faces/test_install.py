@@ -135,6 +135,9 @@ def test_tm_is_coredumpctls_debugger(corpse, moved):
     before = corpse.facts["before"]
     assert tm(moved, "coredump", "diff", before, *exe).stdout == tm(moved, "diff", before, corpse.core).stdout
     assert tm(moved, "coredump", "top", "--json", *exe).stdout == tm(moved, "top", corpse.core, "--json").stdout
+    report = tm(moved, "report", corpse.core, SOURCE_DATE_EPOCH="0").stdout
+    assert report and tm(moved, "coredump", *exe, SOURCE_DATE_EPOCH="0").stdout == report
+    assert tm(moved, "coredump", *exe[::2], SOURCE_DATE_EPOCH="0").stdout == report
 
 
 @pytest.mark.parametrize("words", [[], ["-c"], ["run", "/exe", "-c", "/core"], ["nonsense", "/exe", "-c", "/core"]])

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The page for an incident: all that it is to say, and no text of a target that becomes markup."""
+
+import html.parser
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+import debuggers
+from debuggers import CommandLine
+
+NASTY = "/tmp/``a` | <b>&amp; *x* [y](z).py"
+APP = """\
+import os, time
+code = compile("def f():\\n  return [bytes(5000) for _ in range(99)]\\n", %r, "exec")
+exec(code)
+kept = f()
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def report(source, *words, **env):
+    argv = [str(debuggers.TM), "report", str(source), *words]
+    done = subprocess.run(argv, capture_output=True, text=True, env=debuggers.environment(**env), timeout=60)
+    assert done.stderr == "", done
+    return done.stdout
+
+
+class Page(html.parser.HTMLParser):
+    """Text and elements of a page; each element is closed where it must be."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.seen, self.code, self.text = [], set(), [], ""
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.add(tag)
+        if tag not in ("br", "meta"):
+            self.open.append(tag)
+        if tag == "code":
+            self.code.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+        if self.open and self.open[-1] == "code":
+            self.code[-1] += data
+
+
+@pytest.fixture(scope="module")
+def nasty(newest, tmp_path_factory):
+    """The pid of a program with a name of a file that would like to be markup."""
+    app = tmp_path_factory.mktemp("nasty") / "app.py"
+    app.write_text(APP % NASTY)
+    process = subprocess.Popen(
+        [str(debuggers.TM), "run", "-n", "3", "--", newest.executable, str(app)],
+        env=debuggers.environment(),
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"ready\n"
+    yield process.pid
+    process.kill()
+    process.communicate()
+
+
+def test_what_it_says(corpse):
+    text = report(corpse.core)
+    info = CommandLine().ask([["info"]], core=corpse.core)[0][1]
+    pid, python = re.search(r"pid (\d+), CPython (\S+),", info).groups()
+    for name, value in [("Process", pid), ("State", r"killed by signal 6 \(SIGABRT\)"), ("Python", "CPython " + python)]:
+        assert re.search(r"^%s: +%s$" % (name, value), text, re.MULTILINE), text
+    assert re.search(r"^Written: +20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$", text, re.MULTILINE), text
+    for heading in "What is lost or missing", "Lines that hold", "Tracebacks that hold", "Biggest blocks":
+        assert "\n%s" % heading in text
+    assert "app.py:4\n      self.data[key] = bytearray(1000)  # the leak\n" in text
+    assert "0x%012x" % max(corpse.facts["leaked"], 0) in report(corpse.core, "--limit", "9999")
+
+
+def test_what_is_missing_is_said_in_all_formats(make):
+    corpse = make("filtered")
+    for words in [], ["--format", "markdown"], ["--format", "html"]:
+        said = report(corpse.core, *words)
+        assert "at least " in said and "lower bounds" in said and "Nothing of what" not in said
+
+
+def test_of_a_live_process_the_time_is_now(process):
+    assert re.search(r"^Read: +2001-09-09T01:46:40Z$", report(process.process.pid), re.MULTILINE)
+    assert re.search(r"^Read: +20[2-9]\d-", report(process.process.pid, SOURCE_DATE_EPOCH=""), re.MULTILINE)
+    assert re.search(r"^State: +alive$", report(process.process.pid), re.MULTILINE)
+
+
+def test_of_a_snapshot_without_blocks(corpse):
+    text = report(corpse.facts["before"])
+    assert "Not known: there are no single blocks in" in text and "app.py:4" in text
+
+
+def test_nothing_becomes_html(nasty):
+    page = Page(report(nasty, "--format", "html"))
+    assert "b" not in page.seen and "script" not in page.seen
+    assert NASTY + ":2" in page.code and 'File "%s", line 2, in f' % NASTY in page.text
+
+
+def test_nothing_becomes_markdown(nasty):
+    """By GitHub's rules: | ends a cell unless it has a backslash, and code ends at as many backticks as began it."""
+    text = report(nasty, "--format", "markdown")
+    rows = [line for line in text.splitlines() if "| ``` /tmp/" in line]
+    assert len(rows) > 1
+    for row in rows:
+        cells = re.split(r"(?<!\\)\|", row)
+        assert len(cells) == 7 or len(cells) == 5, row
+        code = re.match(r" (`+) (.*?[^`]) \1(?!`)", cells[-2])
+        assert code and code.group(2).replace("\\|", "|") == NASTY + ":2", row
+    fences = re.findall(r"^(`{3,})$", text, re.MULTILINE)
+    assert fences and len(fences) % 2 == 0
+
+
+def test_a_file_is_whole_or_not_there(corpse, tmp_path):
+    page = tmp_path / "page.md"
+    assert str(page) in report(corpse.core, "--format", "markdown", "-o", str(page))
+    assert page.read_text() == report(corpse.core, "--format", "markdown")
+    again = CommandLine().ask([["report", "-o", str(page)]], core=corpse.core)[0]
+    assert again[0] == 2 and "exists" in again[2]
+    assert os.listdir(str(tmp_path)) == ["page.md"]
+
+
+def test_signal_of_a_process_that_was_stopped(process):
+    """It is no reason of death."""
+    os.kill(process.process.pid, signal.SIGSTOP)
+    try:
+        assert re.search(r"^State: +alive$", report(process.process.pid), re.MULTILINE)
+    finally:
+        os.kill(process.process.pid, signal.SIGCONT)
