@@ -7,6 +7,10 @@
 #define SLACK 64
 #define MINIMUM_CAPACITY 256
 
+/* What no frame's instruction is.  0 would not do: 3.15's base_frame, the outermost frame of every thread, has it
+ * (Python/pystate.c, init_threadstate). */
+#define NO_INSTRUCTION 1
+
 static uint32_t hint_of(const void *frame)
 {
     uintptr_t address = (uintptr_t)frame;
@@ -279,7 +283,7 @@ static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
     if (position && stack)
         tm_recent_position(thread, instruction)->stack = stack;
     else
-        tm_recent_position(thread, instruction)->instruction = 0;
+        tm_recent_position(thread, instruction)->instruction = NO_INSTRUCTION;
     return stack;
 }
 
@@ -337,6 +341,7 @@ bool tm_thread_reset_cache(struct tm_thread *thread)
         thread->capacity = capacity;
     }
     memset(thread->positions, 0, sizeof(thread->positions));
+    tm_recent_position(thread, 0)->instruction = NO_INSTRUCTION;
     memset(thread->stacks, 0, sizeof(thread->stacks));
     memset(thread->hint, 0, sizeof(thread->hint));
     thread->epoch = epoch;
