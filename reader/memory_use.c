@@ -85,7 +85,7 @@ static void find_mount(bool version1, char *ret, size_t room)
         /* A second mount (of some container's root) does not count. */
         bool mine = version1 ? !strcmp(type, "cgroup") && strstr(options, "memory") : !strcmp(type, "cgroup2");
         if (mine && !ret[0] && strlen(point) < room)
-            strcpy(ret, point);
+            memcpy(ret, point, strlen(point) + 1);
     }
     if (file)
         fclose(file);

@@ -124,8 +124,8 @@ static bool is_mapped_by(pid_t pid, const struct stat *file)
     snprintf(name, sizeof(name), "/proc/%d/maps", (int)pid);
     FILE *maps = fopen(name, "re");
     while (maps && !found && fgets(line, sizeof(line), maps)) {
-        unsigned major, minor;
-        uint64_t inode;
+        unsigned major = 0, minor = 0;
+        uint64_t inode = 0;
         found = sscanf(line, "%*x-%*x %*s %*x %x:%x %" SCNu64, &major, &minor, &inode) == 3 && inode == file->st_ino &&
                 makedev(major, minor) == file->st_dev;
     }
@@ -136,7 +136,7 @@ static bool is_mapped_by(pid_t pid, const struct stat *file)
 
 struct tm_error *tm_table_file_read(struct tm_image *image, const char *path)
 {
-    struct tm_root root;
+    struct tm_root root = {0};
     struct stat status;
     struct tm_error *error = check_root(image, path, &root);
     if (!error)

@@ -151,8 +151,8 @@ static void look(struct watch *watch, const struct tm_memory_use *use)
         struct tm_text used = {0}, allowed = {0};
         tm_text_add_size(&used, (double)use->used, false);
         tm_text_add_size(&allowed, (double)limit, false);
-        int length = snprintf(why, sizeof(why), "%s of %s (%" PRIu64 " %%)", used.bytes ? used.bytes : "",
-                              allowed.bytes ? allowed.bytes : "", use->used * 100 / limit);
+        int length = snprintf(why, sizeof(why), "%s of %s (%.0f %%)", used.bytes ? used.bytes : "",
+                              allowed.bytes ? allowed.bytes : "", 100.0 * (double)use->used / (double)limit);
         if (use->pressure > 0)
             snprintf(why + length, sizeof(why) - (size_t)length, ", pressure %d %%", (int)use->pressure);
         tm_text_free(&used);

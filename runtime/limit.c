@@ -75,8 +75,9 @@ static void set_dump_pattern(const char *pattern)
         length = strlen(dump_pattern);
         dump_pattern[length++] = '/';
     }
-    if (strlen(pattern) < sizeof(dump_pattern) - length)
-        strcpy(dump_pattern + length, pattern);
+    size_t size = strlen(pattern) + 1;
+    if (size <= sizeof(dump_pattern) - length)
+        memcpy(dump_pattern + length, pattern, size);
     else
         complain("PYTHONTM_DUMP", pattern);
 }
@@ -167,12 +168,11 @@ static void act(uint64_t live)
         say(live, "aborting", NULL);
         die_with_core();
     }
-    strcpy(path, "a core of a copy of the process");
     if (action == CORE)
         fine = leave_core();
     else
         fine = tm_file_expand(dump_pattern, crossings, path, sizeof(path)) && tm_file_write_image(path);
-    say(live, path, fine ? NULL : strerror(errno));
+    say(live, action == CORE ? "a core of a copy of the process" : path, fine ? NULL : strerror(errno));
 }
 
 void tm_limit_crossed(uint64_t live)

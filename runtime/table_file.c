@@ -213,7 +213,7 @@ bool tm_file_create(const char *pattern)
         errno = ENAMETOOLONG;
         return false;
     }
-    strcpy(file_pattern, pattern);
+    memcpy(file_pattern, pattern, strlen(pattern) + 1);
     int file = create(pattern, path, sizeof(path));
     if (file < 0)
         return false;

@@ -13,7 +13,6 @@ import pytest
 import storm
 import corpses
 import evidence
-from corefile import loads
 from interpreters import PYTHONS
 
 THREADS = 4
