@@ -268,6 +268,7 @@ const struct tm_verb tm_verbs[] = {
                 "tracemalloc  for the standard library's tracemalloc.Snapshot.load()\n"
                 "html         one page that needs no network; with --baseline, a comparison\n\n"
                 "Example: tm export --format html -o leak.html",
+        .check = tm_check_export,
         .run = tm_run_export,
         .options = {&format_option, &output_option, &force_option, &count_option, &baseline_option, FILTERS,
                     &no_source_option, &tracer_option},
@@ -496,6 +497,8 @@ static struct tm_error *carry_out(struct tm_request *request, int argc, char **a
         tm_help_text(request->verb, !tm_face_has_target(request->face), &request->output->text);
         return NULL;
     }
+    if (!error && request->verb->check)
+        error = request->verb->check(request);
     if (!error && !(request->verb->flags & TM_VERB_NO_TARGET))
         error = open_model(request);
     return error ? error : request->verb->run(request);

@@ -13,7 +13,7 @@ struct tm_error *tm_sink_some(struct tm_sink *sink)
 {
     if (sink->output) {
         tm_output_some(sink->output);
-        return NULL;
+        return sink->output->closed ? tm_error(TM_ERROR_INTERRUPTED, "interrupted") : NULL;
     }
     if (sink->own.failed)
         return tm_error_no_memory();

@@ -115,6 +115,8 @@ struct tm_verb {
     const char *summary;
     const char *help; /* paragraphs below the options */
     uint32_t flags;
+    /* What can be said before a source is opened, which may take long; or NULL. */
+    struct tm_error *(*check)(const struct tm_request *request);
     struct tm_error *(*run)(struct tm_request *request);
     struct tm_argument arguments[3];                 /* a NULL name ends */
     const struct tm_option *options[TM_MAX_OPTIONS]; /* NULL ends */
@@ -201,6 +203,7 @@ struct tm_error *tm_run_tree(struct tm_request *request);
 struct tm_error *tm_run_sizes(struct tm_request *request);
 struct tm_error *tm_run_diff(struct tm_request *request);
 struct tm_error *tm_run_dump(struct tm_request *request);
+struct tm_error *tm_check_export(const struct tm_request *request);
 struct tm_error *tm_run_export(struct tm_request *request);
 struct tm_error *tm_run_check(struct tm_request *request);
 struct tm_error *tm_run_report(struct tm_request *request);

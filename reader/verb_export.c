@@ -31,7 +31,7 @@ static const struct format formats[] = {
     [HTML] = {tm_export_html, "html", true, false, true},
 };
 
-static struct tm_error *check(const struct tm_request *request)
+struct tm_error *tm_check_export(const struct tm_request *request)
 {
     const char *name = tm_format_names[request->format];
     const struct format *format = &formats[request->format];
@@ -110,10 +110,15 @@ static struct tm_error *finish_file(const struct tm_request *request, struct tm_
 }
 
 /* A redirected answer that is cut off must not look like a whole one.  On a terminal, whoever reads has had enough. */
-static struct tm_error *finish_output(const struct tm_request *request)
+static struct tm_error *finish_output(const struct tm_request *request, struct tm_error *error)
 {
-    tm_output_all(request->output);
-    if (!request->output->closed || request->face->width || tm_face_has_target(request->face))
+    const struct tm_face *face = request->face;
+    if (!error)
+        tm_output_all(request->output);
+    if (!request->output->closed || (face->interrupted && face->interrupted(face->data)))
+        return error;
+    tm_error_destroy(error);
+    if (face->width || tm_face_has_target(face))
         return NULL;
     return tm_error_try(tm_error_because(tm_error(TM_ERROR_SYSTEM, "the output could not be written"),
                                          "the disk is full, or nobody reads it"),
@@ -128,16 +133,15 @@ struct tm_error *tm_run_export(struct tm_request *request)
         .fresh = {request->target, request->model, request->selection},
         .sink = &sink,
     };
-    struct tm_error *error = check(request);
-    if (error)
-        return error;
-    error = open_sink(request, &sink);
+    struct tm_error *error = open_sink(request, &sink);
     if (!error && request->old)
         error = open_old(&export);
     if (!error)
         error = formats[request->format].write(&export);
-    if (!error)
-        error = request->file ? finish_file(request, &sink) : finish_output(request);
+    if (!request->file)
+        error = finish_output(request, error);
+    else if (!error)
+        error = finish_file(request, &sink);
     close_old(&export.old);
     tm_new_file_close(&sink.file);
     tm_text_free(&sink.own);

@@ -67,6 +67,11 @@ def test_binary_formats_are_not_for_terminals(core, format):
     assert "-o tm." in answer.out + answer.err
 
 
+def test_refused_before_the_source_is_opened(tmp_path):
+    answer = corpses.cli("/nonexistent", "export", "--format", "json", "--count")
+    assert answer.status == 2 and "--count" in answer.err, answer
+
+
 def test_what_cannot_be(core, tmp_path):
     for words, hint in [
         (["--format", "svg"], "collapsed, speedscope, pprof"),
