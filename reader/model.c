@@ -130,7 +130,7 @@ char *tm_model_source(const struct tm_model *model)
 /* ---- blocks ------------------------------------------------------------------------------------------------------- */
 
 struct meter {
-    const struct tm_face *face;
+    const struct tm_target *target;
     tm_blocks_fn fn;
     void *context;
     uint64_t done;
@@ -141,14 +141,14 @@ static struct tm_error *measure(void *context, const struct tm_block *blocks, si
 {
     struct meter *meter = context;
     meter->done += count;
-    meter->face->progress(meter->face->data, meter->done, meter->total);
+    tm_target_progress(meter->target, meter->done, meter->total);
     return meter->fn(meter->context, blocks, count);
 }
 
 struct tm_error *tm_model_each_block(struct tm_model *model, tm_blocks_fn fn, void *context)
 {
     const struct tm_face *face = model->target ? model->target->face : NULL;
-    struct meter meter = {face, fn, context, 0, model->count};
+    struct meter meter = {model->target, fn, context, 0, model->count};
     if (face && face->progress)
         return model->ops->each_block(model, measure, &meter);
     return model->ops->each_block(model, fn, context);

@@ -26,8 +26,10 @@ struct tm_error *tm_stdlib_each_trace(struct tm_model *model, bool foreign, tm_s
         if (walk.limit > budget)
             walk.limit = budget;
         unsigned count;
-        while (!error && (count = tm_stdlib_walk_next(&walk, stdlib->domains[i].domain, traces)))
+        while (!error && (count = tm_stdlib_walk_next(&walk, stdlib->domains[i].domain, traces))) {
             error = fn(model, traces, count, context);
+            tm_target_progress(model->target, ret->walked + walk.walked, stdlib->expected);
+        }
         if (walk.failed && !error)
             error = tm_error(TM_ERROR_INTERRUPTED, "interrupted");
         if (!ret->unreadable)

@@ -91,6 +91,12 @@ uint64_t tm_target_available(struct tm_target *target, uint64_t address, uint64_
 /* Region that holds the address, or NULL. */
 const struct tm_region *tm_target_region(const struct tm_target *target, uint64_t address);
 bool tm_target_interrupted(struct tm_target *target);
+/* Long work is at `done` of about `total` blocks. */
+static inline void tm_target_progress(const struct tm_target *target, uint64_t done, uint64_t total)
+{
+    if (target->face && target->face->progress)
+        target->face->progress(target->face->data, done, total);
+}
 
 /* Bytes of a target, wherever they lie: the view if there is one, otherwise a copy.  Start with a zeroed struct; it can
  * be loaded again and again, and must be unloaded in the end. */
