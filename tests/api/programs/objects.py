@@ -45,6 +45,8 @@ def line():
     return sys._getframe(1).f_lineno
 
 
+# 3.14: ranges come from a free list (Objects/rangeobject.c), where older ones may lie.
+held = [range(i, 10000) for i in range(100)]
 tm.start(2)
 # One after the other on lines of their own; each line's number is taken by its first item.
 made = [
