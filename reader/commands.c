@@ -28,6 +28,14 @@ static const struct tm_option tracer_option = {
     FIELD(tracer),
     tm_tracer_names,
     "Whose table to read: tm, stdlib (the standard library's tracemalloc), or any (the default: tm's if it is there)"};
+static const struct tm_option stop_option = {
+    "stop",
+    0,
+    NULL,
+    TM_KIND_FLAG,
+    FIELD(stop),
+    NULL,
+    "Let a live process stand still while it is read, then go on as it was; in a debugger it does already"};
 static const struct tm_option all_option = {
     "all", 'a', NULL, TM_KIND_FLAG, FIELD(all), NULL, "Show all groups, not only N"};
 static const struct tm_option cumulative_option = {
@@ -200,14 +208,15 @@ const struct tm_verb tm_verbs[] = {
         .run = tm_run_top,
         .arguments = {{"N", TM_KIND_NUMBER, true, FIELD(limit)}},
         .options = {&by_option, &cumulative_option, &all_option, FILTERS, &no_source_option, &no_trunc_option,
-                    &tracer_option, &json_option},
+                    &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "tree",
         .summary = "Show the call tree, with what each line holds itself and in all",
         .help = "Example: tm tree --by function --min-percent 5",
         .run = tm_run_tree,
-        .options = {&by_option, &min_percent_option, FILTERS, &no_trunc_option, &tracer_option, &json_option},
+        .options = {&by_option, &min_percent_option, FILTERS, &no_trunc_option, &tracer_option, &stop_option,
+                    &json_option},
     },
     {
         .name = "traceback",
@@ -216,7 +225,7 @@ const struct tm_verb tm_verbs[] = {
                 "Example: tm traceback 0x7f0123456780",
         .run = tm_run_traceback,
         .arguments = {{"ADDR", TM_KIND_ADDRESS, false, FIELD(address)}},
-        .options = {FILTERS, &no_source_option, &tracer_option, &json_option},
+        .options = {FILTERS, &no_source_option, &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "blocks",
@@ -225,7 +234,7 @@ const struct tm_verb tm_verbs[] = {
                 "         tm blocks --all --include '*/app.py:12'",
         .run = tm_run_blocks,
         .options = {&limit_option, &all_blocks_option, &min_size_option, FILTERS, &no_source_option, &no_trunc_option,
-                    &tracer_option, &json_option},
+                    &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "sizes",
@@ -233,7 +242,7 @@ const struct tm_verb tm_verbs[] = {
         .help = "Example: tm sizes --by lineno --limit 3",
         .run = tm_run_sizes,
         .options = {&per_option, &limit_option, &all_option, &min_size_option, FILTERS, &no_source_option,
-                    &no_trunc_option, &tracer_option, &json_option},
+                    &no_trunc_option, &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "diff",
@@ -244,7 +253,7 @@ const struct tm_verb tm_verbs[] = {
         .run = tm_run_diff,
         .arguments = {{"OLD", TM_KIND_FILE, false, FIELD(old)}},
         .options = {&by_option, &cumulative_option, &limit_option, &all_option, FILTERS, &no_source_option,
-                    &no_trunc_option, &tracer_option, &json_option},
+                    &no_trunc_option, &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "dump",
@@ -256,7 +265,7 @@ const struct tm_verb tm_verbs[] = {
                 "Example: tm dump --redact before.tm",
         .run = tm_run_dump,
         .arguments = {{"FILE", TM_KIND_FILE, false, FIELD(file)}},
-        .options = {&blocks_option, &redact_option, &force_option, FILTERS, &tracer_option, &json_option},
+        .options = {&blocks_option, &redact_option, &force_option, FILTERS, &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "export",
@@ -271,20 +280,20 @@ const struct tm_verb tm_verbs[] = {
         .check = tm_check_export,
         .run = tm_run_export,
         .options = {&format_option, &output_option, &force_option, &count_option, &baseline_option, FILTERS,
-                    &no_source_option, &tracer_option},
+                    &no_source_option, &tracer_option, &stop_option},
     },
     {
         .name = "info",
         .summary = "Show who was traced, since when, and how much there is",
         .run = tm_run_info,
-        .options = {FILTERS, &tracer_option, &json_option},
+        .options = {FILTERS, &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "check",
         .summary = "Compare the running totals with a scan of all blocks",
         .help = "Reads every part of the table and says what is missing or wrong, and where.",
         .run = tm_run_check,
-        .options = {FILTERS, &tracer_option, &json_option},
+        .options = {FILTERS, &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "report",
@@ -294,7 +303,7 @@ const struct tm_verb tm_verbs[] = {
                 "         tm report --format html -o leak.html",
         .run = tm_run_report,
         .options = {&report_format_option, &report_limit_option, &output_option, &force_option, FILTERS,
-                    &no_source_option, &tracer_option},
+                    &no_source_option, &tracer_option, &stop_option},
     },
     {
         .name = "run",
@@ -481,9 +490,13 @@ static void write_error(const struct tm_face *face, const struct tm_error *error
 
 static struct tm_error *open_model(struct tm_request *request)
 {
-    struct tm_error *error = tm_face_has_target(request->face)
-                                 ? tm_target_open_face(request->face, &request->target)
-                                 : tm_target_open_source(request->face, request->source, &request->target);
+    struct tm_error *error =
+        request->stop ? tm_standstill_begin(request->face, request->source, &request->standstill) : NULL;
+    request->output->held = request->standstill != NULL;
+    if (!error)
+        error = tm_face_has_target(request->face)
+                    ? tm_target_open_face(request->face, &request->target)
+                    : tm_target_open_source(request->face, request->source, &request->target);
     if (!error)
         error = tm_model_open_tracer(request->target, request->tracer, &request->model);
     return error ? error : tm_request_select(request, request->model, &request->selection);
@@ -526,6 +539,8 @@ int32_t tm_command(const struct tm_face *given, int32_t argc, const char *const 
     } else {
         error = tm_error_no_memory();
     }
+    tm_standstill_end(request.standstill);
+    output.held = false;
     int32_t status = TM_STATUS_OK;
     if (!error && output.text.failed)
         error = tm_error_no_memory();

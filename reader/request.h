@@ -10,6 +10,7 @@
 
 #include "lines.h"
 #include "selection.h"
+#include "standstill.h"
 #include "text.h"
 
 /* Values of an option that may be given again and again. */
@@ -39,6 +40,8 @@ struct tm_request {
     uint64_t frames;
     uint32_t group;  /* enum tm_group */
     uint32_t tracer; /* enum tm_tracer */
+    bool stop;
+    struct tm_standstill *standstill; /* of a process, while it is read; or NULL */
     bool json;
     bool all;
     bool cumulative;

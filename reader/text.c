@@ -125,6 +125,8 @@ void tm_text_add_size(struct tm_text *text, double size, bool sign)
 void tm_output_all(struct tm_output *output)
 {
     const struct tm_face *face = output->face;
+    if (output->held)
+        return;
     if (output->text.size && !output->closed && face->write &&
         face->write(face->data, TM_STREAM_OUT, output->text.bytes, output->text.size) < 0)
         output->closed = true;

@@ -34,6 +34,7 @@ struct tm_output {
     const struct tm_face *face;
     struct tm_text text;
     bool closed; /* the reader of the text has gone away */
+    bool held;   /* keep it all: a process stands still, and must not wait for whoever reads */
 };
 /* Hands on what was collected if it is much. */
 void tm_output_some(struct tm_output *output);
