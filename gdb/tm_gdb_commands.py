@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The commands that tm adds to GDB.  All about a verb comes from the engine's table: a new verb needs no line here."""
 
+import ast
 import contextlib
 import ctypes
 import os
@@ -73,6 +74,19 @@ def evaluate(expression):
         raise Failure(str(error))
 
 
+def said(command):
+    """What GDB prints for a command.  For a front end (GDB/MI), GDB 18 hands even that out quoted: ~"...\\n" """
+    text = gdb.execute(command, to_string=True)
+    if not text.startswith('~"'):
+        return text
+    quoted = (line[1:] for line in text.splitlines() if line.startswith('~"'))
+    text = "".join(ast.literal_eval(line) for line in quoted)
+    try:
+        return text.encode("latin-1").decode("utf-8", "surrogateescape")  # bytes came as octal numbers
+    except UnicodeEncodeError:
+        return text
+
+
 core_files = {}  # by number of the connection, which is new for each core
 
 
@@ -80,7 +94,7 @@ def core_file(number):
     """Path of the core behind a connection, or None: then the engine reads through GDB."""
     if number not in core_files:
         # With a filter that no section passes, only the head lines remain of 60,000; but GDB looks at all of them.
-        heads = gdb.execute("maint info sections .no-such-section", to_string=True)
+        heads = said("maint info sections .no-such-section")
         match = re.search(r"^Core file: `(.*)', file type", heads, re.MULTILINE)
         core_files[number] = match and match.group(1)
     path = core_files[number]
@@ -94,7 +108,7 @@ def core_file(number):
 def load_sections():
     """The mappings that a core says it has; GDB's own reads give zeros where it has not saved them."""
     paths = {start: path for start, _end, _flags, path in proc_mappings()}
-    for line in gdb.execute("maint info sections LOAD", to_string=True).splitlines():
+    for line in said("maint info sections LOAD").splitlines():
         match = re.match(r"\s*\[\d+\]\s+0x([0-9a-f]+)->0x([0-9a-f]+) at 0x[0-9a-f]+: load\d+a? (.*)", line)
         if match and "HAS_CONTENTS" in match.group(3):
             flags = tm_engine.REGION_READ
@@ -107,7 +121,7 @@ def load_sections():
 def proc_mappings():
     """The mappings of a live process, which gdbserver tells too; those of files, of a core."""
     try:
-        listed = gdb.execute("info proc mappings", to_string=True)
+        listed = said("info proc mappings")
     except gdb.error:  # not every target can
         return
     number = r"0x([0-9a-f]+) +"
@@ -243,7 +257,9 @@ class Verb(gdb.Command):
             self.engine.run(Target(), [self.verb["name"]] + defaults(self.verb, words) + words)
 
     def complete(self, text, word):
-        # GDB splits words at "-" and more: complete the whole word, then hand back what GDB does not have yet
+        # GDB splits words at "-" and more: complete the whole word, then hand back what GDB does not have yet.
+        # Asked for the splitting first, it has no word.
+        word = word or ""
         whole = re.search(r"\S*$", text).group()
         have = len(whole) - len(word) if whole.endswith(word) else 0
         kind, found = self.engine.complete(

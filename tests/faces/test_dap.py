@@ -44,7 +44,9 @@ def test_console(lldb, corpse):
         pytest.skip("no lldb-dap for %s" % lldb.name)
     dap = Dap(path)
     try:
-        assert dap.ask("initialize", adapterID="tm", linesStartAt1=True, columnsStartAt1=True)["success"]
+        assert dap.ask(
+            "initialize", adapterID="tm", linesStartAt1=True, columnsStartAt1=True, pathFormat="path"
+        )["success"]
         attached = dap.send(
             "attach",
             program=str(corpse.program),

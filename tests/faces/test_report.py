@@ -15,7 +15,7 @@ from debuggers import CommandLine
 NASTY = "/tmp/``a` | <b>&amp; *x* [y](z).py"
 APP = """\
 import os, time
-code = compile("def f():\\n  return [bytes(5000) for _ in range(99)]\\n", %r, "exec")
+code = compile("def f():\\n  return [bytes(300000) for _ in range(9)]\\n", %r, "exec")
 exec(code)
 kept = f()
 print("ready", flush=True)
