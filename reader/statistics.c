@@ -292,7 +292,7 @@ static void sift_up(struct tm_statistic *heap, size_t at, struct maker *maker)
 static struct tm_error *select_first(struct maker *maker, size_t limit, struct tm_statistics *ret)
 {
     size_t room = limit && limit < maker->sum_count ? limit : maker->sum_count;
-    ret->items = malloc((room + 1) * sizeof(*ret->items));
+    ret->items = calloc(room + 1, sizeof(*ret->items));
     if (!ret->items)
         return tm_error_no_memory();
     for (uint32_t i = 0; i < maker->sum_count; i++) {
