@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "map.h"
 
 /* Puts a new chunk into an empty directory entry; whoever comes second gives theirs back. */
@@ -65,6 +68,7 @@ void tm_map_wipe(void)
 struct visitor {
     void (*visit)(uintptr_t, uint64_t, uint64_t, void *);
     void *argument;
+    int pagemap;
 };
 
 #define SLOTS_PER_PAGE (TM_PAGE / sizeof(uint64_t))
@@ -75,12 +79,14 @@ static void visit_leaf(struct tm_chunk *leaf, void *argument)
     struct visitor *visitor = argument;
     const uint64_t *slots = tm_chunk_data(leaf);
     uintptr_t first = (uintptr_t)leaf->index << TM_LEAF_ADDRESS_BITS;
-    unsigned char resident[LEAF_PAGES];
+    uint64_t pages[LEAF_PAGES];
+    off_t at = (off_t)((uintptr_t)slots / TM_PAGE * sizeof(pages[0]));
 
-    /* Pages that nobody wrote are left alone: to read them would make them ours. */
-    bool known = !tm_file_in_use() && tm_arena_resident_pages(slots, LEAF_PAGES, resident);
+    /* Pages that nobody touched are left alone.  proc(5): bit 63 present, 62 swapped; mincore(2) would miss the latter. */
+    bool known = visitor->pagemap >= 0 && !tm_file_in_use() &&
+                 pread(visitor->pagemap, pages, sizeof(pages), at) == (ssize_t)sizeof(pages);
     for (uint32_t i = 0; i < 1 << TM_LEAF_SLOT_BITS; i++) {
-        if (known && i % SLOTS_PER_PAGE == 0 && !(resident[i / SLOTS_PER_PAGE] & 1)) {
+        if (known && i % SLOTS_PER_PAGE == 0 && !(pages[i / SLOTS_PER_PAGE] >> 62)) {
             i += SLOTS_PER_PAGE - 1;
             continue;
         }
@@ -94,6 +100,8 @@ static void visit_leaf(struct tm_chunk *leaf, void *argument)
 
 void tm_map_visit(void (*visit)(uintptr_t, uint64_t, uint64_t, void *), void *argument)
 {
-    struct visitor visitor = {visit, argument};
+    struct visitor visitor = {visit, argument, open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
     each_leaf(visit_leaf, &visitor);
+    if (visitor.pagemap >= 0)
+        close(visitor.pagemap);
 }
