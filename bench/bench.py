@@ -201,6 +201,8 @@ def report(python, options):
     variants = ["untraced", "hooks"] + TM + ([] if options.no_stdlib else STOCK)
     if has_memray(python):
         variants.append(MEMRAY)
+    if options.variants:
+        variants = [variant for variant in variants if variant == "untraced" or variant in options.variants.split(",")]
     few = [variant for variant in variants if variant not in ("tm-5", "stdlib-5")]
     wanted = options.only.split(",") if options.only else None
 
@@ -238,6 +240,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds, whose median counts (default 5)")
     parser.add_argument("--stdlib-rounds", type=int, default=1,
                         help="rounds in which the kernels run under tracemalloc, which is slow (default 1)")
+    parser.add_argument("--variants", help="only these of: hooks, tm-1, tm-5, tm-25, stdlib-1, stdlib-5, stdlib-25")
     parser.add_argument("--no-stdlib", action="store_true", help="leave tracemalloc out")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
                         help="cpu: processor time, for a machine that is busy (default wall)")
