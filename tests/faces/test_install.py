@@ -4,6 +4,7 @@
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -58,6 +59,7 @@ def started(newest, tmp_path):
         )
         alive.append(process)
         assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.1)  # and now it sleeps, with nothing more to free
         return process.pid
 
     yield start

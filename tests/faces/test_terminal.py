@@ -14,7 +14,8 @@ def terminal(face, corpse, **env):
     environment = dict(debuggers.environment(), TERM="xterm", **env)
     if face in debuggers.GDBS:
         argv = [face.path, "-q", "-nx", "-x", str(face.script), "-ex", "python import sys"]
-        argv += [str(corpse.program), str(corpse.core)]
+        # newer versions have more to say of a core than this screen has lines
+        argv += ["-iex", "set pagination off", "-ex", "set pagination on", str(corpse.program), str(corpse.core)]
     else:
         argv = [face.path, "--no-lldbinit", str(corpse.program), "-c", str(corpse.core)]
         argv += ["-o", "command script import " + str(face.script), "-o", "script import sys; print('rea' + 'dy')"]
