@@ -67,7 +67,7 @@ def evaluate(expression):
     try:
         with setting("may-call-functions", "off"):
             return address_of(gdb.parse_and_eval(expression))
-    except gdb.error as error:
+    except (gdb.error, Failure) as error:  # Failure: C has something of that name (libm has a "one"), but no address
         local = python_local(expression) if re.fullmatch(r"[^\W\d]\w*", expression) else None
         if local is not None:
             return local

@@ -2,6 +2,7 @@
 """What GDB alone has: help, settings, completion, MI, convenience functions, inferiors, remote targets."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -214,6 +215,35 @@ class Frame:
     assert 'No symbol "reports"' in said[0][1] and 'No symbol "other"' in said[3][1]
     assert said[2] == said[4] == said[5] and "app.py" in said[2][0]
     assert "no Python frame is selected" in said[6][1]
+
+
+def test_cpythons_own_script(gdb, newest, tmp_path):
+    """GIVEN CPython's libpython.py, as it lies beside an interpreter, THEN both work, and py-up selects whose locals."""
+    script = os.path.realpath(newest.executable) + "-gdb.py"
+    if not os.path.exists(script):
+        pytest.skip("no %s" % script)
+    app = tmp_path / "app.py"
+    app.write_text(
+        "import time\ndef leak():\n    one = bytearray(10000)\n    print('ready', flush=True)\n    time.sleep(600)\nleak()\n"
+    )
+    process = subprocess.Popen(
+        [str(debuggers.TM), "run", "-n", "5", "--", newest.executable, str(app)],
+        env=debuggers.environment(),
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        said = gdb.lines(
+            ["py-bt", "source %s" % script, "py-bt", "py-up", "tm traceback one", 'tm traceback $_tm_local("one")', "tm top 1"],
+            pid=process.pid,
+        )
+        if 'app.py", line 5, in leak' not in said[2][0]:
+            pytest.skip("its py-bt does not work: %r" % (said[2],))
+        assert 'app.py", line 3, in leak\n' in said[4][0] and said[4] == said[5], said
+        assert "blocks, peak" in said[6][0]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_errors_end_scripts_and_statuses(gdb, corpse):
