@@ -23,6 +23,8 @@ def ran_after_the_snapshot(report, group, frames):
     """Whether what these frames allocated may differ."""
     for filename, lineno in frames:
         name = os.path.basename(filename)
+        if name.startswith("<frozen "):  # the interpreter may have modules of the standard library inside (3.11)
+            name = name[len("<frozen ") : -1].rpartition(".")[2] + ".py"
         if name == "oracle_target.py" and (lineno >= report["snapshot_line"] or group == "filename"):
             return True
         if name == "oracle_report.py" or name in CALLED:
