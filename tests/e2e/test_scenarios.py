@@ -53,7 +53,7 @@ def test_fork_inherits(corpse_of):
     path = SAMPLES / "fork.py"
     stats = corpses.cli(corpse_of(path), "top", "100", "--json").json()["stats"]
     lines = {stat["traceback"][0]["lineno"]: stat for stat in stats if stat["traceback"][0]["filename"] == str(path)}
-    assert lines[marked(path, "inherited")]["count"] in (1000, 1001)
+    assert lines[marked(path, "inherited")]["count"] in range(1000, 1004)  # and the list
     assert not any(stat["size"] >= 50_000_000 for stat in stats if stat is not stats[0] or stat["count"] < 2000)
 
 
