@@ -124,6 +124,7 @@ void PyMem_SetAllocator(PyMemAllocatorDomain domain, PyMemAllocatorEx *allocator
 void stand_in_enter(struct stand_in *thread)
 {
     thread->tstate.interp = (PyInterpreterState *)&main_interpreter;
+    thread->stack = thread->stacks;
     of_this_thread = &thread->tstate;
 }
 
@@ -191,25 +192,39 @@ void stand_in_drop(PyCodeObject *code)
     allocators[OBJ].free(allocators[OBJ].ctx, code);
 }
 
+static void show_top(struct stand_in *thread)
+{
+    struct stand_in_stack *stack = thread->stack;
+    thread->tstate.current_frame = stack->depth ? &stack->frames[stack->depth - 1] : NULL;
+}
+
 void stand_in_push(struct stand_in *thread, PyCodeObject *code)
 {
-    tm_frame *frame = &thread->frames[thread->depth];
+    struct stand_in_stack *stack = thread->stack;
+    tm_frame *frame = &stack->frames[stack->depth];
     frame->f_executable = (PyObject *)code;
-    frame->previous = thread->depth ? &thread->frames[thread->depth - 1] : NULL;
+    frame->previous = stack->depth ? &stack->frames[stack->depth - 1] : NULL;
     frame->owner = FRAME_OWNED_BY_THREAD;
     frame->instr_ptr = (_Py_CODEUNIT *)code->co_code_adaptive;
-    thread->tstate.current_frame = frame;
-    thread->depth++;
+    stack->depth++;
+    show_top(thread);
 }
 
 void stand_in_pop(struct stand_in *thread)
 {
-    thread->tstate.current_frame = thread->frames[--thread->depth].previous;
+    thread->stack->depth--;
+    show_top(thread);
+}
+
+void stand_in_switch(struct stand_in *thread, int stack)
+{
+    thread->stack = &thread->stacks[stack];
+    show_top(thread);
 }
 
 void stand_in_go(struct stand_in *thread, int i, int line)
 {
-    PyCodeObject *code = (PyCodeObject *)thread->frames[i].f_executable;
-    thread->frames[i].instr_ptr =
-        (_Py_CODEUNIT *)code->co_code_adaptive + (line - code->co_firstlineno) * UNITS_PER_LINE;
+    tm_frame *frame = &thread->stack->frames[i];
+    PyCodeObject *code = (PyCodeObject *)frame->f_executable;
+    frame->instr_ptr = (_Py_CODEUNIT *)code->co_code_adaptive + (line - code->co_firstlineno) * UNITS_PER_LINE;
 }

@@ -23,11 +23,16 @@ enum {
 /* The allocators as an application sees them: with the hooks on top. */
 extern PyMemAllocatorEx allocators[3];
 
-/* A thread of the interpreter, with its stack of frames. */
+#define STACKS 3
+
+/* A thread of the interpreter, with stacks of frames between which it switches, as greenlets do. */
 struct stand_in {
     PyThreadState tstate;
-    tm_frame frames[MAX_DEPTH];
-    int depth;
+    struct stand_in_stack {
+        tm_frame frames[MAX_DEPTH];
+        int depth;
+    } stacks[STACKS];
+    struct stand_in_stack *stack;
 };
 
 void stand_in_enter(struct stand_in *thread);
@@ -41,6 +46,7 @@ void stand_in_drop(PyCodeObject *code);
 
 void stand_in_push(struct stand_in *thread, PyCodeObject *code);
 void stand_in_pop(struct stand_in *thread);
+void stand_in_switch(struct stand_in *thread, int stack);
 /* Moves frame i (0: the oldest) to a line of its code. */
 void stand_in_go(struct stand_in *thread, int i, int line);
 

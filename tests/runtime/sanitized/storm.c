@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that call, return, allocate in every domain, free one another's blocks and drop code objects, each at its own pace.
- * In the end every live block must name the frames that it was made under, and the totals must equal a full scan.
+ * Threads that call, return, switch stacks as greenlets do, allocate in every domain, free one another's blocks and drop
+ * code objects, each at its own pace.  In the end every live block must name the frames that it was made under, and the
+ * totals must equal a full scan.
  *
  *   storm STEPS FRAMES
  */
@@ -83,8 +84,8 @@ static struct made *make(struct stand_in *self, uint64_t *seed)
     bool attach = domain_of(made) != RAW || next(seed) % 2;
 
     made->frames = 0;
-    for (int i = self->depth; i-- && made->frames < frame_limit;)
-        made->lines[made->frames++] = line_of(&self->frames[i]);
+    for (int i = self->stack->depth; i-- && made->frames < frame_limit;)
+        made->lines[made->frames++] = line_of(&self->stack->frames[i]);
     if (attach)
         stand_in_attach(self);
     if (next(seed) % 4)
@@ -124,8 +125,9 @@ static PyCodeObject *new_code(struct stand_in *self)
 /* All frames go, then the codes of this thread may. */
 static void renew_codes(struct stand_in *self, PyCodeObject **own)
 {
-    while (self->depth)
-        stand_in_pop(self);
+    for (int i = 0; i < STACKS; i++)
+        for (stand_in_switch(self, i); self->stack->depth;)
+            stand_in_pop(self);
     for (int i = 0; i < OWN_CODES; i++) {
         stand_in_attach(self);
         if (own[i])
@@ -146,17 +148,20 @@ static void *run(void *argument)
 
     for (int step = 0; step < steps; step++) {
         uint32_t choice = next(&seed) % 16;
-        if (choice < 4 && self->depth < MAX_DEPTH - 1)
+        if (choice < 4 && self->stack->depth < MAX_DEPTH - 1)
             stand_in_push(self,
                           next(&seed) % 2 ? own[next(&seed) % OWN_CODES] : shared_codes[next(&seed) % SHARED_CODES]);
-        else if (choice < 8 && self->depth > 1)
+        else if (choice < 8 && self->stack->depth > 1)
             stand_in_pop(self);
         else if (choice == 8 && next(&seed) % 64 == 0)
             renew_codes(self, own);
-        if (!self->depth)
+        if (next(&seed) % 16 == 0)
+            stand_in_switch(self, (int)(next(&seed) % STACKS));
+        if (!self->stack->depth)
             stand_in_push(self, own[0]);
-        PyCodeObject *code = (PyCodeObject *)self->frames[self->depth - 1].f_executable;
-        stand_in_go(self, self->depth - 1, code->co_firstlineno + (int)(next(&seed) % (CODE_UNITS / UNITS_PER_LINE)));
+        PyCodeObject *code = (PyCodeObject *)self->stack->frames[self->stack->depth - 1].f_executable;
+        stand_in_go(self, self->stack->depth - 1,
+                    code->co_firstlineno + (int)(next(&seed) % (CODE_UNITS / UNITS_PER_LINE)));
 
         struct made **place = &live[next(&seed) % LIVE];
         if (*place && choice % 2)
