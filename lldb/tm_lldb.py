@@ -191,6 +191,8 @@ class Target(Base):
         if self.nothing:
             raise tm_engine.Failure(NOTHING_TO_READ)
         regions = self.process.GetMemoryRegions()
+        if not regions.GetSize():  # killed a moment ago: LLDB 16 may not have heard of it
+            raise tm_engine.Failure(NOTHING_TO_READ)
         info = lldb.SBMemoryRegionInfo()
         for index in range(regions.GetSize()):
             if regions.GetMemoryRegionAtIndex(index, info) and info.IsMapped():

@@ -86,6 +86,8 @@ def test_traced_by_tm(inside, debugger):
     pid = inside(str(debuggers.TM), "run", "-n", "3", "--")
     answers = CommandLine().ask(COMMANDS, pid=pid)
     check(answers)
+    if debugger in debuggers.LLDBS and "attach failed" in "".join(debugger.raw([], pid=pid, load=False)):
+        pytest.skip("%s alone cannot attach to a process of another pid namespace" % debugger.version())  # LLDB 14
     assert debugger.ask(COMMANDS, pid=pid) == answers
     assert CommandLine().ask(COMMANDS, pid=pid) == answers
 
