@@ -488,6 +488,13 @@ static void write_error(const struct tm_face *face, const struct tm_error *error
     tm_text_free(&text);
 }
 
+void tm_request_release(struct tm_request *request)
+{
+    tm_standstill_end(request->standstill);
+    request->standstill = NULL;
+    request->output->held = false;
+}
+
 static struct tm_error *open_model(struct tm_request *request)
 {
     struct tm_error *error =
@@ -539,8 +546,7 @@ int32_t tm_command(const struct tm_face *given, int32_t argc, const char *const 
     } else {
         error = tm_error_no_memory();
     }
-    tm_standstill_end(request.standstill);
-    output.held = false;
+    tm_request_release(&request);
     int32_t status = TM_STATUS_OK;
     if (!error && output.text.failed)
         error = tm_error_no_memory();

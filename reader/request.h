@@ -150,6 +150,11 @@ bool tm_face_has_target(const struct tm_face *face);
 /* Value of an address: a number, or whatever the debugger understands. */
 struct tm_error *tm_request_address(struct tm_request *request, const char *text, uint64_t *ret);
 
+/* ---- commands.c --------------------------------------------------------------------------------------------------- */
+
+/* Lets the process go that stands still, and text go out again.  For verbs that must know how their output ends. */
+void tm_request_release(struct tm_request *request);
+
 /* ---- narrow.c ----------------------------------------------------------------------------------------------------- */
 
 /* What the filters among the options leave of a model; *ret = NULL if there are none.  To be freed. */

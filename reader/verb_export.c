@@ -110,9 +110,10 @@ static struct tm_error *finish_file(const struct tm_request *request, struct tm_
 }
 
 /* A redirected answer that is cut off must not look like a whole one.  On a terminal, whoever reads has had enough. */
-static struct tm_error *finish_output(const struct tm_request *request, struct tm_error *error)
+static struct tm_error *finish_output(struct tm_request *request, struct tm_error *error)
 {
     const struct tm_face *face = request->face;
+    tm_request_release(request);
     if (!error)
         tm_output_all(request->output);
     if (!request->output->closed || (face->interrupted && face->interrupted(face->data)))

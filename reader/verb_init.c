@@ -33,7 +33,7 @@ static struct tm_error *find_script(const char *folder, const char *script, char
 
 struct tm_error *tm_run_gdb_init(struct tm_request *request)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX] = "";
     struct tm_error *error = find_script("gdb", "tm_gdb.py", path);
     if (!error) /* GDB takes the rest of the line, blanks and all */
         tm_text_print(&request->output->text, "source %s\n", path);
@@ -42,7 +42,7 @@ struct tm_error *tm_run_gdb_init(struct tm_request *request)
 
 struct tm_error *tm_run_lldb_init(struct tm_request *request)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX] = "";
     struct tm_error *error = find_script("lldb", "tm_lldb.py", path);
     if (error)
         return error;

@@ -190,6 +190,15 @@ def test_stop_sees_one_moment(hung):
     one.is_unharmed()
 
 
+def test_stop_and_an_export_that_is_cut_off(hung):
+    """The text is kept until the process runs again; that it cannot be written must be noticed all the same."""
+    one = hung("deadlock")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([str(debuggers.TM), "export", str(one.pid), "--stop"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2 and b"could not be written" in done.stderr
+    one.is_unharmed()
+
+
 def caught(one, *words):
     """A tm that holds the process still, and is stopped itself for the time being."""
     for _ in range(200):
