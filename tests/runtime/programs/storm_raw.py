@@ -17,7 +17,8 @@ assert not library.native_storm(ctypes.byref(allocator), threads, steps, keep, s
 found = collections.Counter(raw.unknown_sizes())
 expected = collections.Counter(sizes)
 found.subtract(before)
-missing = expected - found
+# By address: the interpreter may meanwhile have freed blocks of its own that no Python code had asked for (3.14).
+missing = sum(table.size_at(block) != size for block, size in zip(blocks, sizes))
 extra = found - expected
 table.check_totals()
 free = raw.functions()[3]
@@ -26,4 +27,4 @@ for block in blocks:
 left = collections.Counter(raw.unknown_sizes()) - before
 table.check_totals()
 print('{"missing": %d, "extra": %d, "left": %d, "lost": %d, "live": %d}' % (
-    sum(missing.values()), sum(extra.values()), sum(left.values()), table.state("lost"), threads * keep))
+    missing, sum(extra.values()), sum(left.values()), table.state("lost"), threads * keep))

@@ -25,6 +25,15 @@ def state(name):
     return _integer(_integer(_root + 32, 8) + CHUNK + offset, size)
 
 
+def size_at(address):
+    """Size of the block that begins at an address (below 4 GiB); None: the map has none there."""
+    directory = _integer(_integer(_root + 32, 8) + CHUNK + 8, 8)
+    for shift in 35, 22:
+        directory = directory and _integer(directory + CHUNK + 8 * (address >> shift & 8191), 8)
+    slot = directory and _integer(directory + 4096 + 8 * (address >> 4 & 0x3FFFF), 8)
+    return slot & 0xFFFFFFFF if slot >> 32 & 0x3FFFFFFF else None
+
+
 def traces():
     """All live blocks: (domain, size, frames with the newest first, total_nframe).  None of the answer is among them."""
     return [(trace[0], trace[1], tuple((frame[0], frame[1], frame.name) for frame in trace[2]), trace[3] if len(trace) > 3 else 0)
