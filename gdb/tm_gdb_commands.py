@@ -154,6 +154,7 @@ class Target(tm_engine.Target):
         self.stopped = not any(thread.is_running() for thread in self.inferior.threads())
         if os.isatty(1):
             self.width = gdb.parameter("width") or 0
+            self.progress = os.isatty(2)
         self.colour = colour()
 
     def read(self, address, size):

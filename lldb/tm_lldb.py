@@ -171,6 +171,7 @@ class Target(Base):
             self.pid = self.process.GetProcessID()  # LLDB's own reads go through a socket: 50 to 86 MB/s
         terminal = os.isatty(1)
         self.width = debugger.GetTerminalWidth() if terminal else 0
+        self.progress = terminal and os.isatty(2)
         self.colour = terminal and debugger.GetUseColor() and not os.environ.get("NO_COLOR")
 
     def read(self, address, size):

@@ -13,11 +13,13 @@ import json
 import os
 import re
 import shlex
+import time
 
 VERSION = "0.1.0"  # of the engine that this file belongs to
 
 STATUS_OK, STATUS_ERROR, STATUS_LOWER_BOUND = 0, 2, 3
 OUT, ERR = 1, 2
+PROGRESS_AFTER = 0.5  # seconds, which are not worth mentioning
 FACE_STOPPED = 1
 REGION_EXECUTE, REGION_WRITE, REGION_READ = 1, 2, 4
 COMPLETE_WORDS, COMPLETE_FILE, COMPLETE_EXPRESSION = 0, 1, 2
@@ -39,6 +41,7 @@ class Target:
     stopped = True
     width = 0
     colour = False
+    progress = False  # whether somebody sees on the terminal how far long work is
 
     def read(self, address, size):
         """Bytes from the start of [address, address + size), perhaps fewer; b"" if there are none."""
@@ -81,6 +84,7 @@ _evaluate = ctypes.CFUNCTYPE(
     ctypes.c_uint64,
 )
 _interrupted = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
+_progress = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
 _symbol = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint64))
 
 
@@ -100,6 +104,7 @@ class _Face(ctypes.Structure):
         ("width", ctypes.c_uint32),
         ("colour", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
+        ("progress", _progress),
     ]
 
 
@@ -121,6 +126,7 @@ class _Call:
         self.stopped = False  # Ctrl-C
         self.quit = False  # the user, or what the text goes to, wants no more of it
         self.failure = None
+        self.started, self.shown = time.monotonic(), 0
         self.decoders = {OUT: codecs.getincrementaldecoder("utf-8")("replace")}
         self.face = _Face(
             size=ctypes.sizeof(_Face),
@@ -135,6 +141,7 @@ class _Call:
             pid=target.pid,
             width=target.width,
             colour=1 if target.colour else 0,
+            progress=_progress(self.progress) if target.progress else _progress(),
         )
 
     def read(self, _data, address, buffer, size):
@@ -161,8 +168,26 @@ class _Call:
             pass
         return -1
 
+    def progress(self, _data, done, total):
+        try:
+            now = time.monotonic()
+            if now - self.started >= PROGRESS_AFTER and now - self.shown >= 0.1:
+                percent = min(100, done * 100 // total) if total else 0
+                os.write(2, b"\r\x1b[Ktm: %d blocks, %d%%" % (done, percent))
+                self.shown = now
+        except KeyboardInterrupt:
+            self.stopped = True
+        except Exception:
+            pass
+
+    def hide_progress(self):
+        if self.shown:
+            os.write(2, b"\r\x1b[K")
+        self.shown = 0
+
     def write(self, _data, stream, address, size):
         try:
+            self.hide_progress()
             chunk = ctypes.string_at(address, size)
             if stream == ERR:
                 self.errors.append(chunk)
@@ -240,6 +265,7 @@ class Engine:
         call = _Call(target)
         words, count = _words(argv)
         status = self._library.tm_command(call.face, count, words)
+        call.hide_progress()
         if call.stopped:
             raise KeyboardInterrupt
         if call.failure is not None:

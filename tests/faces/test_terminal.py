@@ -84,3 +84,13 @@ def test_file_names_on_tab(gdb, corpse):
     with terminal(gdb, corpse) as session:
         session.type("tm diff %s\t" % (corpse.facts["before"][:-3]))
         session.until(r"before\.tm")
+
+
+def test_progress(debugger, corpse):
+    """GIVEN work that takes long (here: any), THEN the terminal shows how far it is, and nothing of it stays."""
+    with terminal(debugger, corpse) as session:
+        python = "python" if debugger in debuggers.GDBS else "script"
+        session.type("%s sys.modules['tm_engine'].PROGRESS_AFTER = 0\n" % python)
+        session.type("tm check\n")
+        said = session.until("all is well|q to quit")
+        assert re.search(r"\r\x1b\[Ktm: \d+ blocks, \d+%.*\r\x1b\[K", said, re.DOTALL), said
