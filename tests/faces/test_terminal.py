@@ -94,3 +94,20 @@ def test_progress(debugger, corpse):
         session.type("tm check\n")
         said = session.until("all is well|q to quit")
         assert re.search(r"\r\x1b\[Ktm: \d+ blocks, \d+%.*\r\x1b\[K", said, re.DOTALL), said
+
+
+def test_ctrl_c(debugger, corpse):
+    """GIVEN long work, WHEN Ctrl-C is typed, THEN it ends without words of Python's, and all goes on."""
+    with terminal(debugger, corpse) as session:
+        python = "python" if debugger in debuggers.GDBS else "script"
+        slow = "before = sys.modules['tm_engine']._Call.progress; import time;"
+        slow += " sys.modules['tm_engine']._Call.progress = lambda *_: (print('wor' + 'king'), time.sleep(3))"
+        session.type("%s %s\n" % (python, slow))
+        session.type("tm check\n")
+        session.until("working")
+        session.type("\x03")
+        said = session.until(PROMPT if debugger in debuggers.GDBS else r"tm: interrupted")
+        assert "Traceback" not in said and "Exception" not in said, said
+        session.type("%s sys.modules['tm_engine']._Call.progress = before\n" % python)
+        session.type("tm check\n")
+        session.until("all is well|q to quit")
