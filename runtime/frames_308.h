@@ -27,6 +27,12 @@ static inline PyCodeObject *tm_frame_code(const tm_frame *frame)
     return frame->f_code;
 }
 
+static inline bool tm_frame_is_unsteady(const tm_frame *frame)
+{
+    (void)frame;
+    return false;
+}
+
 static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instruction)
 {
     return (intptr_t)(instruction - ((uintptr_t)code << 17));

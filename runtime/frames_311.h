@@ -21,19 +21,38 @@ static inline uintptr_t tm_frame_instruction(const tm_frame *frame)
     return (uintptr_t)frame->prev_instr;
 }
 
-static inline PyCodeObject *tm_frame_code(const tm_frame *frame)
+static inline bool tm_frame_is_before_first_traceable(const tm_frame *frame)
 {
-    PyCodeObject *code = frame->f_code;
+    const PyCodeObject *code = frame->f_code;
+    return (uintptr_t)frame->prev_instr < (uintptr_t)(_PyCode_CODE(code) + code->_co_firsttraceable);
+}
+
+static inline bool tm_frame_is_of_c_stack(const tm_frame *frame)
+{
 #if PY_VERSION_HEX >= 0x030C0000
     /* 3.12's entry frames of the C stack: their code is a trampoline. */
-    if (frame->owner == FRAME_OWNED_BY_CSTACK)
-        return NULL;
+    return frame->owner == FRAME_OWNED_BY_CSTACK;
+#else
+    (void)frame;
+    return false;
 #endif
-    /* gh-96612: a frame that is not complete yet has no line.  _PyFrame_IsIncomplete, spelt out. */
-    if (frame->owner != FRAME_OWNED_BY_GENERATOR &&
-        (uintptr_t)frame->prev_instr < (uintptr_t)(_PyCode_CODE(code) + code->_co_firsttraceable))
+}
+
+static inline PyCodeObject *tm_frame_code(const tm_frame *frame)
+{
+    if (tm_frame_is_of_c_stack(frame))
         return NULL;
-    return code;
+    /* gh-96612: a frame that is not complete yet has no line.  _PyFrame_IsIncomplete, spelt out. */
+    if (frame->owner != FRAME_OWNED_BY_GENERATOR && tm_frame_is_before_first_traceable(frame))
+        return NULL;
+    return frame->f_code;
+}
+
+/* A generator's first instructions are run by a frame that makes the generator, and is not shown, and count as the
+ * generator's own until it is started. */
+static inline bool tm_frame_is_unsteady(const tm_frame *frame)
+{
+    return !tm_frame_is_of_c_stack(frame) && tm_frame_is_before_first_traceable(frame);
 }
 
 static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instruction)

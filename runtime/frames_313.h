@@ -25,13 +25,36 @@ static inline uintptr_t tm_frame_instruction(const tm_frame *frame)
     return (uintptr_t)frame->instr_ptr;
 }
 
-/* First instruction of the copy of the bytecode that this frame runs. */
-static inline uintptr_t tm_code_first_instruction(const PyCodeObject *code)
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+/*
+ * Free-threaded builds: each thread runs a copy of the bytecode of its own (3.14 Objects/codeobject.c, _PyCode_GetTLBC).
+ * The array of the copies is replaced when it grows, and the old one freed once all *attached* threads have moved on: a
+ * detached thread must not look.
+ */
+#define TM_COPIES_OF_BYTECODE 1
+
+/* First instruction of the copy that has this one; 0: none has. */
+static inline uintptr_t tm_bytecode_with(const PyCodeObject *code, uintptr_t instruction)
 {
+    const _PyCodeArray *copies = (const _PyCodeArray *)__atomic_load_n(&code->co_tlbc, __ATOMIC_ACQUIRE);
+    uintptr_t bytes = (uintptr_t)Py_SIZE(code) * sizeof(_Py_CODEUNIT);
+    for (Py_ssize_t i = 0; copies && i < copies->size; i++) {
+        uintptr_t first = (uintptr_t)__atomic_load_n(&copies->entries[i], __ATOMIC_ACQUIRE);
+        if (first && instruction >= first && instruction - first < bytes)
+            return first;
+    }
+    return 0;
+}
+#else
+static inline uintptr_t tm_bytecode_with(const PyCodeObject *code, uintptr_t instruction)
+{
+    (void)instruction;
     return (uintptr_t)code->co_code_adaptive;
 }
+#endif
 
-static inline PyCodeObject *tm_frame_code(const tm_frame *frame)
+/* The Python function that a frame belongs to, complete or not; NULL: none. */
+static inline PyCodeObject *tm_frame_function(const tm_frame *frame)
 {
 #if PY_VERSION_HEX >= 0x030E0000
     /* FRAME_OWNED_BY_INTERPRETER, FRAME_OWNED_BY_CSTACK: not Python functions. */
@@ -44,31 +67,37 @@ static inline PyCodeObject *tm_frame_code(const tm_frame *frame)
     PyCodeObject *code = (PyCodeObject *)frame->f_executable;
 #endif
     /* f_executable may be None or another object (3.13+). */
-    if (!code || Py_TYPE(code) != &PyCode_Type)
-        return NULL;
-#ifdef Py_GIL_DISABLED
-    return code; /* each thread runs its own copy of the bytecode: incomplete frames are told by their offset, below 0 */
-#else
-    if (frame->owner != FRAME_OWNED_BY_GENERATOR &&
-        (uintptr_t)frame->instr_ptr <
-            tm_code_first_instruction(code) + (uintptr_t)code->_co_firsttraceable * sizeof(_Py_CODEUNIT))
+    return code && Py_TYPE(code) == &PyCode_Type ? code : NULL;
+}
+
+static inline bool tm_frame_is_before_first_traceable(const tm_frame *frame, const PyCodeObject *code)
+{
+    uintptr_t instruction = (uintptr_t)frame->instr_ptr;
+    return instruction <
+           tm_bytecode_with(code, instruction) + (uintptr_t)code->_co_firsttraceable * sizeof(_Py_CODEUNIT);
+}
+
+static inline PyCodeObject *tm_frame_code(const tm_frame *frame)
+{
+    PyCodeObject *code = tm_frame_function(frame);
+    /* _PyFrame_IsIncomplete, spelt out. */
+    if (code && frame->owner != FRAME_OWNED_BY_GENERATOR && tm_frame_is_before_first_traceable(frame, code))
         return NULL;
     return code;
-#endif
+}
+
+/* A generator's first instructions are run by a frame that makes the generator, and is not shown, and count as the
+ * generator's own until it is started. */
+static inline bool tm_frame_is_unsteady(const tm_frame *frame)
+{
+    const PyCodeObject *code = tm_frame_function(frame);
+    return code && tm_frame_is_before_first_traceable(frame, code);
 }
 
 static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instruction)
 {
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
-    /* PEP 703 builds since 3.14: co_tlbc holds one copy of the bytecode per thread. */
-    const _PyCodeArray *copies = code->co_tlbc;
-    for (Py_ssize_t i = 0; copies && i < copies->size; i++) {
-        uintptr_t first = (uintptr_t)copies->entries[i];
-        if (first && instruction >= first && instruction < first + (uintptr_t)Py_SIZE(code) * sizeof(_Py_CODEUNIT))
-            return (intptr_t)(instruction - first) / (intptr_t)sizeof(_Py_CODEUNIT);
-    }
-#endif
-    return (intptr_t)(instruction - tm_code_first_instruction(code)) / (intptr_t)sizeof(_Py_CODEUNIT);
+    uintptr_t first = tm_bytecode_with(code, instruction);
+    return first ? (intptr_t)(instruction - first) / (intptr_t)sizeof(_Py_CODEUNIT) : -1;
 }
 
 static inline size_t tm_code_units(const PyCodeObject *code)

@@ -49,14 +49,23 @@ static TM_ALWAYS_INLINE struct tm_recent_stack *recent_stack(struct tm_thread *t
 }
 
 /* The position that a frame which tracebacks show stands at; 0: its code cannot be numbered. */
-static TM_NOINLINE uint32_t find_position(struct tm_thread *thread, PyCodeObject *code, uintptr_t instruction)
+static TM_NOINLINE uint32_t find_position(struct tm_thread *thread, PyCodeObject *code, uintptr_t instruction,
+                                          bool steady)
 {
     uint32_t start = tm_code_start(code);
     if (!start)
         return 0;
+#ifdef TM_COPIES_OF_BYTECODE
+    /* The collector frees the copies of threads that have ended (_Py_ClearUnusedTLBC), long before the code: then, too,
+     * what caches know of instructions there must end. */
+    uintptr_t copy = tm_bytecode_with(code, instruction);
+    if (copy && copy != (uintptr_t)code->co_code_adaptive && !tm_code_lies_at(copy))
+        return 0;
+#endif
     uint32_t position = start + (uint32_t)tm_frame_offset(code, instruction);
-    *tm_recent_position(thread, instruction) =
-        (struct tm_recent_position){.instruction = instruction, .position = position};
+    if (steady)
+        *tm_recent_position(thread, instruction) =
+            (struct tm_recent_position){.instruction = instruction, .position = position};
     return position;
 }
 
@@ -118,17 +127,20 @@ static TM_ALWAYS_INLINE void place(struct tm_thread *thread, uint32_t i, tm_fram
     uint32_t check = below->check;
     uint32_t shown = 1;
     uint32_t position = recent->position;
+    uintptr_t remembered = instruction;
 
     if (TM_UNLIKELY(recent->instruction != instruction)) {
         PyCodeObject *code = tm_frame_code(frame);
+        bool steady = !tm_frame_is_unsteady(frame);
         shown = code != NULL;
-        position = code ? find_position(thread, code, instruction) : 0;
+        position = code ? find_position(thread, code, instruction, steady) : 0;
+        remembered = steady ? instruction : NO_INSTRUCTION; /* never verified: placed anew each time */
     }
     if (shown) {
         path = path && position ? path_on(path, position) : 0;
         check = check_on(check, position);
     }
-    thread->link[i] = (struct tm_cached_link){frame, instruction};
+    thread->link[i] = (struct tm_cached_link){frame, remembered};
     if (entry->path != path || entry->check != check || !path) {
         entry->path = path;
         entry->check = check;
@@ -167,7 +179,7 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t to
         struct tm_cached_stack *entry = &thread->entry[i];
         tm_frame *frame = thread->link[i].frame;
         if (entry->frames != entry[-1].frames) {
-            stack = tm_intern_stack(stack, tm_frame_code(frame), thread->link[i].instruction, frame);
+            stack = tm_intern_stack(stack, tm_frame_code(frame), tm_frame_instruction(frame), frame);
             if (!stack)
                 return TM_STACK_NONE;
         }
@@ -270,7 +282,8 @@ static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
     if (!frame)
         return TM_STACK_UNKNOWN;
     uintptr_t instruction = tm_frame_instruction(frame);
-    uint32_t position = find_position(thread, code, instruction);
+    bool steady = !tm_frame_is_unsteady(frame);
+    uint32_t position = find_position(thread, code, instruction, steady);
     uint64_t path = path_on(tm_intern_seed(), position);
     uint32_t check = check_on(0, position);
     uint32_t stack = position ? tm_intern_find(path, check) : TM_STACK_NONE;
@@ -280,7 +293,7 @@ static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
             tm_intern_remember(path, check, stack);
         tm_foreign_calls_redirect();
     }
-    if (position && stack)
+    if (position && stack && steady)
         tm_recent_position(thread, instruction)->stack = stack;
     else
         tm_recent_position(thread, instruction)->instruction = NO_INSTRUCTION;

@@ -55,7 +55,7 @@ static void *work(void *argument)
         self->sizes[i] = some_size(&self->seed);
         self->blocks[i] = allocate(self->raw, self->sizes[i], (uint32_t)i);
     }
-    for (size_t step = 0; step < self->steps; step++) {
+    for (size_t step = 0; step < self->steps && self->keep; step++) {
         size_t i = next(&self->seed) % self->keep;
         size_t size = some_size(&self->seed);
         if (step % 5 == 0) {

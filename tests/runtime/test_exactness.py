@@ -35,3 +35,12 @@ def test_every_allocator_below(traced, way):
                     env=env)
     assert report["objects"] > 300
     assert not [found for found in report["programs"].values() if found[1]]
+
+
+def test_generators_that_never_start(traced):
+    """
+    GIVEN generators that are thrown into before they start
+    WHEN the frames that make others stand at the same instruction
+    THEN the program goes on: what was taken for a shown frame once was looked at again, and had no code
+    """
+    assert traced("unstarted_generators", options=["-W", "ignore"]) == "done"

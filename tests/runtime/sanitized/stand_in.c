@@ -9,6 +9,8 @@
 
 #include "stand_in.h"
 
+#ifdef STAND_IN_FITS
+
 /* Everything is compiled with -Dmmap=stand_in_mmap: ThreadSanitizer ends a process that maps memory at low addresses, where
  * the table wants to be. */
 void *stand_in_mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset)
@@ -153,7 +155,7 @@ static PyObject *make_string(const char *text)
     string->state.kind = PyUnicode_1BYTE_KIND;
     string->state.compact = 1;
     string->state.ascii = 1;
-    memcpy(string + 1, text, length);
+    memcpy(string + 1, text, length + 1);
     return (PyObject *)string;
 }
 
@@ -228,3 +230,5 @@ void stand_in_go(struct stand_in *thread, int i, int line)
     PyCodeObject *code = (PyCodeObject *)frame->f_executable;
     frame->instr_ptr = (_Py_CODEUNIT *)code->co_code_adaptive + (line - code->co_firstlineno) * UNITS_PER_LINE;
 }
+
+#endif

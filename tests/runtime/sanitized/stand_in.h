@@ -10,6 +10,10 @@
 
 #include "runtime/frames.h"
 
+/* Frames as 3.13 has them.  With other headers there is nothing here. */
+#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
+#define STAND_IN_FITS 1
+
 #define CODE_UNITS 256
 #define UNITS_PER_LINE 8
 #define MAX_DEPTH 200
@@ -50,4 +54,5 @@ void stand_in_switch(struct stand_in *thread, int stack);
 /* Moves frame i (0: the oldest) to a line of its code. */
 void stand_in_go(struct stand_in *thread, int i, int line);
 
+#endif
 #endif
