@@ -40,6 +40,10 @@ void tm_root_copy_to(struct tm_root *place)
     memcpy(place->magic, tm_root.magic, sizeof(place->magic));
 }
 
+/* One thread at a time starts, stops or clears: without a GIL, or with several, nothing else sees to that.  Whoever holds it
+ * waits for hooks to end (tm_threads_quiesce), which never want it. */
+static pthread_mutex_t switching = PTHREAD_MUTEX_INITIALIZER;
+
 /* ---- fork ------------------------------------------------------------------------------------------------------------------ */
 
 /* The locks of the slow path are taken over fork, so that the child finds its tables whole.  memray did the same after
@@ -60,6 +64,7 @@ static void after_fork_parent(void)
 
 static void after_fork_child(void)
 {
+    pthread_mutex_init(&switching, NULL);
     tm_intern_after_fork_child();
     tm_foreign_after_fork_child();
     tm_threads_after_fork_child();
@@ -132,7 +137,7 @@ static void wipe(void)
     tm_code_forget_all(); /* their blocks' flags went with the map */
 }
 
-bool tm_start(uint32_t frame_limit)
+static bool start(uint32_t frame_limit)
 {
     static bool broken;
     if (tm_runtime.tracing)
@@ -154,21 +159,34 @@ bool tm_start(uint32_t frame_limit)
     return true;
 }
 
+bool tm_start(uint32_t frame_limit)
+{
+    pthread_mutex_lock(&switching);
+    bool started = start(frame_limit);
+    pthread_mutex_unlock(&switching);
+    return started;
+}
+
+static void forget_all(bool go_on)
+{
+    pthread_mutex_lock(&switching);
+    if (tm_runtime.tracing) {
+        set_tracing(0);
+        wipe();
+        if (go_on)
+            set_tracing(1);
+    }
+    pthread_mutex_unlock(&switching);
+}
+
 void tm_stop(void)
 {
-    if (!tm_runtime.tracing)
-        return;
-    set_tracing(0);
-    wipe();
+    forget_all(false);
 }
 
 void tm_clear(void)
 {
-    if (!tm_runtime.tracing)
-        return;
-    set_tracing(0);
-    wipe();
-    set_tracing(1);
+    forget_all(true);
 }
 
 uint64_t tm_traced_bytes(uint64_t *peak)

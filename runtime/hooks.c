@@ -103,12 +103,14 @@ void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks)
 static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
 {
     const PyThreadState *tstate = PyGILState_GetThisThreadState();
-#if PY_VERSION_HEX >= 0x030D0000
-    bool finalizing = Py_IsFinalizing();
+#ifdef TM_COPIES_OF_BYTECODE
+    bool only_attached = true;
+#elif PY_VERSION_HEX >= 0x030D0000
+    bool only_attached = Py_IsFinalizing();
 #else
-    bool finalizing = _Py_IsFinalizing();
+    bool only_attached = _Py_IsFinalizing();
 #endif
-    if (!tstate || (finalizing && tstate != tm_tstate_attached()))
+    if (!tstate || (only_attached && tstate != tm_tstate_attached()))
         return TM_STACK_UNKNOWN;
     return tm_stack_of(thread, tm_frame_newest(tstate));
 }
@@ -208,7 +210,7 @@ static TM_ALWAYS_INLINE void record(struct tm_thread *thread, enum domain domain
     bool plain;
     uint32_t stack = stack_for(thread, domain, &plain);
     /* A trace may stand there still: CPython swaps allocators while it starts and ends, so a free can pass us by. */
-    if (TM_UNLIKELY(*slot))
+    if (TM_UNLIKELY(__atomic_load_n(slot, __ATOMIC_RELAXED)))
         forget(thread, domain, block);
     if (TM_UNLIKELY(!stack) || TM_UNLIKELY(!tm_slot_publish(address, slot, stack, size))) {
         tm_lost();

@@ -159,17 +159,24 @@ static void forget_code(void)
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
 }
 
+bool tm_code_lies_at(uintptr_t address)
+{
+    uint64_t *slot = tm_map_slot(address);
+    if (slot && !(__atomic_load_n(slot, __ATOMIC_RELAXED) & TM_SLOT_CODE))
+        __atomic_fetch_or(slot, TM_SLOT_CODE, __ATOMIC_RELAXED);
+    return slot;
+}
+
 static uint32_t register_code(PyCodeObject *code)
 {
     uint64_t positions = tm_code_units(code) + 1; /* one more: a frame may stand before its first instruction */
     if (positions >= MAX_POSITION - next_position)
         forget_code();
     /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
-    uint64_t *slot = tm_map_slot((uintptr_t)code);
     uint32_t start = next_position + 1;
-    if (!slot || positions >= MAX_POSITION - next_position || !tm_index_set(&code_starts, (uintptr_t)code, start))
+    if (positions >= MAX_POSITION - next_position || !tm_code_lies_at((uintptr_t)code) ||
+        !tm_index_set(&code_starts, (uintptr_t)code, start))
         return 0;
-    __atomic_fetch_or(slot, TM_SLOT_CODE, __ATOMIC_RELAXED);
     next_position += (uint32_t)positions;
     return start;
 }

@@ -51,7 +51,7 @@ static TM_ALWAYS_INLINE uint64_t tm_slot_size(uintptr_t address, uint64_t slot)
     if (TM_LIKELY(size != TM_SLOT_SIZE_BIG))
         return size;
     const uint64_t *extension = tm_map_find_slot(address + (1 << TM_GRANULE_BITS));
-    return extension ? *extension & ~TM_SLOT_EXTENSION : 0;
+    return extension ? __atomic_load_n(extension, __ATOMIC_ACQUIRE) & ~TM_SLOT_EXTENSION : 0;
 }
 
 /* Publishes a block with one store to its slot.  False: the size needs a second slot that could not be made. */

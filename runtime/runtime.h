@@ -234,7 +234,9 @@ void tm_intern_remember(uint64_t path, uint32_t check, uint32_t stack);
 /* The stack that a frame at this instruction makes on top of `parent`; TM_STACK_NONE: no memory.  `frame` gives the depth
  * when the parent does not know it. */
 uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame);
-/* A block that held a registered code object is about to be freed. */
+/* Instructions lie in the block at this address: tm_code_died() when it is freed.  False: no memory. */
+bool tm_code_lies_at(uintptr_t address);
+/* A block that held a registered code object, or a copy of its bytecode, is about to be freed. */
 void tm_code_died(uintptr_t address);
 /* Forgets all code objects (not stacks). */
 void tm_code_forget_all(void);
