@@ -49,6 +49,45 @@ def generators(keep, n):
             keep(i)
 
 
+def unstarted(keep, n):
+    """Generators and coroutines that somebody throws into, closes or drops before they ran their first instruction."""
+    class Loud(Exception):
+        def __init__(self):
+            super().__init__(keep(1))
+
+    def generator(x):
+        keep(x)
+        yield keep(2)
+
+    async def coroutine(x):
+        keep(x)
+
+    def delegate():
+        yield from generator(3)
+
+    def deep(depth, act, thing):
+        if depth:
+            return deep(depth - 1, act, thing)
+        try:
+            return act(thing)
+        except (Loud, StopIteration, RuntimeError):  # RuntimeError: a coroutine is not used twice
+            keep(4)
+    acts = [lambda thing: thing.throw(Loud()), lambda thing: thing.throw(Loud), lambda thing: thing.close(),
+            lambda thing: thing.send(None)]
+    for i in range(n // 20):
+        for make in (generator, coroutine):
+            thing = make(i)
+            keep(5)
+            for act in acts[i % 4:]:
+                deep(i % 30, act, thing)
+        outer = delegate()
+        if i % 2:
+            next(outer)
+        deep(i % 28, acts[i % 3], outer)
+        for Code in (generator, delegate):
+            [Code(keep(6)) if Code is generator else Code() for _ in range(2)]
+
+
 def recursive_generators(keep, n):
     """Deeper than any limit: the whole chain stands on the stack for each value."""
     def count(depth):
@@ -230,4 +269,4 @@ def mixed(keep, n):
         sum(x for x in Source() if keep(x))
 
 
-ALL = [generators, recursive_generators, coroutines, async_io, storm, threads, traced, mixed]
+ALL = [generators, unstarted, recursive_generators, coroutines, async_io, storm, threads, traced, mixed]
