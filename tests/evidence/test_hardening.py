@@ -170,7 +170,7 @@ def test_fork_gives_each_child_its_own_file(python, tmp_path, how):
         assert path.name.split(".")[0] == str(ask(path, "info", "--json").json()["pid"])
         stats = ask(path, "top", "--all", "--json").json()["stats"]
         mine = {s["traceback"][0]["lineno"]: s for s in stats if s["traceback"][0]["filename"].endswith("program.py")}
-        assert mine[2]["count"] in (20000, 20001)
+        assert mine[2]["count"] in range(20000, 20004)  # and the list; 3.14 makes a block more
         counts.append(mine[12]["count"])
     assert sorted(round(count, -3) for count in counts) == [5000, 8000]
 
