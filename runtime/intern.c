@@ -5,14 +5,14 @@
  *   position   an instruction of a code object, numbered for as long as the code lives: start of the code + offset
  *   location   file, function, line; many positions share one
  *   stack      parent stack + location
- *   path       96-bit hash of the positions of a whole stack (stack_cache.h)
+ *   path       96-bit hash of the locations of a whole stack (stack_cache.h)
  *
  * Positions end with their code object: its block is flagged in the address map, so the free hook sees it die, and the
  * next code at the same address gets new numbers.  Nothing stale can name a wrong line.  Should a program make so many
- * code objects that the numbers run out, a new generation of them begins, whose paths have another seed.
+ * code objects that the numbers run out, a new generation of them begins.
  *
- * The way from a path to its stack is read without the lock.  It may forget: then location and stack are found again by
- * what they are.  So programs that make code all day do not make the table grow.
+ * The ways from a position to its location and from a path to its stack are read without the lock.  They may forget: then
+ * location and stack are found again by what they are.  So programs that make code all day do not make the table grow.
  */
 #include "intern.h"
 #include "lines.h"
@@ -152,7 +152,6 @@ static uint32_t depth_from(const tm_frame *frame)
 static void forget_code(void)
 {
     tm_index_clear(&code_starts);
-    tm_index_clear(&paths);
     tm_index_clear(&positions);
     next_position = 1;
     __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
@@ -181,7 +180,8 @@ static uint32_t register_code(PyCodeObject *code)
     return start;
 }
 
-uint32_t tm_code_start(void *code)
+/* Position of a code object's first instruction, numbered if need be; 0: no memory.  Holds until the epoch changes. */
+static uint32_t code_start(void *code)
 {
     uint32_t start = tm_index_find(&code_starts, (uintptr_t)code, 0);
     if (TM_LIKELY(start))
@@ -210,11 +210,6 @@ void tm_code_forget_all(void)
 }
 
 /* ---- from a frame to a stack ---------------------------------------------------------------------------------------------- */
-
-uint64_t tm_intern_seed(void)
-{
-    return __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-}
 
 uint32_t tm_intern_find(uint64_t path, uint32_t check)
 {
@@ -249,24 +244,32 @@ static uint32_t find_or_append_stack(uint32_t parent, uint32_t location, const t
     return stack && tm_index_add(&stacks, pair(parent, location), 0, stack) ? stack : TM_STACK_NONE;
 }
 
-uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame)
+uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting)
 {
     uint32_t tag = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-    uint32_t start = tm_code_start(code);
+    uint32_t start = code_start(code);
     uint32_t position = start ? start + (uint32_t)tm_frame_offset(code, instruction) : 0;
     uint32_t location = position ? tm_index_find(&positions, position, tag) : 0;
-    uint32_t stack = location ? tm_index_find(&stacks, pair(parent, location), 0) : TM_STACK_NONE;
-    if (TM_LIKELY(stack))
-        return stack;
 
+    *lasting = position != 0;
+    if (TM_LIKELY(location))
+        return location;
     tm_intern_lock();
-    if (!location) {
-        location = intern_location(code, instruction);
-        if (location && position && tag == generation && !tm_index_find(&positions, position, tag))
-            remember(&positions, position, tag, location);
-    }
-    if (location)
-        stack = find_or_append_stack(parent, location, frame);
+    location = intern_location(code, instruction);
+    if (location && position && tag == generation && !tm_index_find(&positions, position, tag))
+        remember(&positions, position, tag, location);
+    tm_intern_unlock();
+    tm_foreign_calls_redirect(); /* new code: a module may have been loaded */
+    return location;
+}
+
+uint32_t tm_intern_stack(uint32_t parent, uint32_t location, const void *frame)
+{
+    uint32_t stack = tm_index_find(&stacks, pair(parent, location), 0);
+    if (stack)
+        return stack;
+    tm_intern_lock();
+    stack = find_or_append_stack(parent, location, frame);
     tm_intern_unlock();
     return stack;
 }

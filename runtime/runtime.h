@@ -50,17 +50,17 @@ struct tm_cached_link {
 };
 
 struct tm_cached_stack {
-    uint64_t path;   /* hash of all positions from the cache's beginning; 0: one of them has no number */
+    uint64_t path;   /* hash of all locations from the cache's beginning; 0: one of them has no number */
     uint32_t check;  /* 32 more bits of it */
     uint32_t stack;  /* TM_STACK_NONE: not asked for yet */
     uint32_t frames; /* shown frames from the cache's beginning up to and including this one */
     uint32_t floor;  /* entries above this one must be verified for a traceback of frame_limit frames */
 };
 
-/* Positions that this thread met lately, by instruction; with one frame, stacks. */
-struct tm_recent_position {
+/* Locations that this thread met lately, by instruction; with one frame, stacks. */
+struct tm_recent_location {
     uintptr_t instruction;
-    uint32_t position;
+    uint32_t location;
     uint32_t stack;
 };
 
@@ -92,7 +92,7 @@ struct tm_thread {
     struct tm_thread *next;        /* all threads ever, for quiescing */
     struct tm_thread *next_free;
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
-    struct tm_recent_position positions[1 << TM_RECENT_BITS];
+    struct tm_recent_location locations[1 << TM_RECENT_BITS];
     struct tm_recent_stack stacks[1 << TM_RECENT_BITS];
 };
 
@@ -224,16 +224,14 @@ void tm_table_wipe(struct tm_table *table);
 /* ---- intern.c ----------------------------------------------------------------------------------------------------------- */
 
 bool tm_intern_init(void);
-/* Position of a code object's first instruction, numbered if need be; 0: no memory.  Holds until the epoch changes. */
-uint32_t tm_code_start(void *code);
-/* The path of an empty stack. */
-uint64_t tm_intern_seed(void);
+/* The location of an instruction; 0: no memory.  *lasting: it stays so until the epoch changes. */
+uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting);
 /* The stack that was remembered for a path; TM_STACK_NONE: none.  No lock. */
 uint32_t tm_intern_find(uint64_t path, uint32_t check);
 void tm_intern_remember(uint64_t path, uint32_t check, uint32_t stack);
-/* The stack that a frame at this instruction makes on top of `parent`; TM_STACK_NONE: no memory.  `frame` gives the depth
- * when the parent does not know it. */
-uint32_t tm_intern_stack(uint32_t parent, void *code, uintptr_t instruction, const void *frame);
+/* The stack that a location makes on top of `parent`; TM_STACK_NONE: no memory.  `frame`, which stands there, gives the
+ * depth when the parent does not know it. */
+uint32_t tm_intern_stack(uint32_t parent, uint32_t location, const void *frame);
 /* Instructions lie in the block at this address: tm_code_died() when it is freed.  False: no memory. */
 bool tm_code_lies_at(uintptr_t address);
 /* A block that held a registered code object, or a copy of its bytecode, is about to be freed. */

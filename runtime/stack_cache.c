@@ -11,6 +11,8 @@
  * (Python/pystate.c, init_threadstate). */
 #define NO_INSTRUCTION 1
 
+#define EMPTY_PATH 1
+
 static uint32_t hint_of(const void *frame)
 {
     uintptr_t address = (uintptr_t)frame;
@@ -27,20 +29,20 @@ static uint32_t locate(const struct tm_thread *thread, const void *frame)
     return hint >= TM_CACHE_BOTTOM && hint <= thread->valid && thread->link[hint].frame == frame ? hint : 0;
 }
 
-/* ---- paths and positions ----------------------------------------------------------------------------------------------------- */
+/* ---- paths and locations ----------------------------------------------------------------------------------------------------- */
 
 /* Multiply and fold (as in wyhash): one multiplication, and every bit of both counts. */
-static TM_ALWAYS_INLINE uint64_t path_on(uint64_t below, uint32_t position)
+static TM_ALWAYS_INLINE uint64_t path_on(uint64_t below, uint32_t location)
 {
     unsigned __int128 product =
-        (unsigned __int128)(below ^ UINT64_C(0xa0761d6478bd642f)) * (position ^ UINT64_C(0xe7037ed1a0b428db));
+        (unsigned __int128)(below ^ UINT64_C(0xa0761d6478bd642f)) * (location ^ UINT64_C(0xe7037ed1a0b428db));
     uint64_t path = (uint64_t)product ^ (uint64_t)(product >> 64);
     return path ? path : 1;
 }
 
-static TM_ALWAYS_INLINE uint32_t check_on(uint32_t below, uint32_t position)
+static TM_ALWAYS_INLINE uint32_t check_on(uint32_t below, uint32_t location)
 {
-    return below * UINT32_C(0x9e3779b1) + position;
+    return below * UINT32_C(0x9e3779b1) + location;
 }
 
 static TM_ALWAYS_INLINE struct tm_recent_stack *recent_stack(struct tm_thread *thread, uint64_t path)
@@ -48,25 +50,23 @@ static TM_ALWAYS_INLINE struct tm_recent_stack *recent_stack(struct tm_thread *t
     return &thread->stacks[path >> (64 - TM_RECENT_BITS)];
 }
 
-/* The position that a frame which tracebacks show stands at; 0: its code cannot be numbered. */
-static TM_NOINLINE uint32_t find_position(struct tm_thread *thread, PyCodeObject *code, uintptr_t instruction,
+/* The location that a frame which tracebacks show stands at; 0: no memory. */
+static TM_NOINLINE uint32_t find_location(struct tm_thread *thread, PyCodeObject *code, uintptr_t instruction,
                                           bool steady)
 {
-    uint32_t start = tm_code_start(code);
-    if (!start)
-        return 0;
+    bool lasting;
+    uint32_t location = tm_intern_location(code, instruction, &lasting);
 #ifdef TM_COPIES_OF_BYTECODE
     /* The collector frees the copies of threads that have ended (_Py_ClearUnusedTLBC), long before the code: then, too,
      * what caches know of instructions there must end. */
     uintptr_t copy = tm_bytecode_with(code, instruction);
     if (copy && copy != (uintptr_t)code->co_code_adaptive && !tm_code_lies_at(copy))
-        return 0;
+        lasting = false;
 #endif
-    uint32_t position = start + (uint32_t)tm_frame_offset(code, instruction);
-    if (steady)
-        *tm_recent_position(thread, instruction) =
-            (struct tm_recent_position){.instruction = instruction, .position = position};
-    return position;
+    if (location && steady && lasting)
+        *tm_recent_location(thread, instruction) =
+            (struct tm_recent_location){.instruction = instruction, .location = location};
+    return location;
 }
 
 /* ---- verifying ------------------------------------------------------------------------------------------------------------------ */
@@ -122,23 +122,23 @@ static TM_ALWAYS_INLINE void place(struct tm_thread *thread, uint32_t i, tm_fram
     const struct tm_cached_stack *below = &thread->entry[i - 1];
     struct tm_cached_stack *entry = &thread->entry[i];
     uintptr_t instruction = tm_frame_instruction(frame);
-    const struct tm_recent_position *recent = tm_recent_position(thread, instruction);
+    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
     uint64_t path = below->path;
     uint32_t check = below->check;
     uint32_t shown = 1;
-    uint32_t position = recent->position;
+    uint32_t location = recent->location;
     uintptr_t remembered = instruction;
 
     if (TM_UNLIKELY(recent->instruction != instruction)) {
         PyCodeObject *code = tm_frame_code(frame);
         bool steady = !tm_frame_is_unsteady(frame);
         shown = code != NULL;
-        position = code ? find_position(thread, code, instruction, steady) : 0;
+        location = code ? find_location(thread, code, instruction, steady) : 0;
         remembered = steady ? instruction : NO_INSTRUCTION; /* never verified: placed anew each time */
     }
     if (shown) {
-        path = path && position ? path_on(path, position) : 0;
-        check = check_on(check, position);
+        path = path && location ? path_on(path, location) : 0;
+        check = check_on(check, location);
     }
     thread->link[i] = (struct tm_cached_link){frame, remembered};
     if (entry->path != path || entry->check != check || !path) {
@@ -159,8 +159,7 @@ static void begin(struct tm_thread *thread, void *below)
 {
     thread->top = thread->valid = TM_CACHE_BOTTOM - 1;
     thread->link[TM_CACHE_BOTTOM - 1].frame = below;
-    thread->entry[TM_CACHE_BOTTOM - 1] =
-        (struct tm_cached_stack){.path = tm_intern_seed(), .floor = TM_CACHE_BOTTOM - 1};
+    thread->entry[TM_CACHE_BOTTOM - 1] = (struct tm_cached_stack){.path = EMPTY_PATH, .floor = TM_CACHE_BOTTOM - 1};
 }
 
 /*
@@ -179,7 +178,10 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t to
         struct tm_cached_stack *entry = &thread->entry[i];
         tm_frame *frame = thread->link[i].frame;
         if (entry->frames != entry[-1].frames) {
-            stack = tm_intern_stack(stack, tm_frame_code(frame), tm_frame_instruction(frame), frame);
+            PyCodeObject *code = tm_frame_code(frame);
+            uint32_t location =
+                code ? find_location(thread, code, tm_frame_instruction(frame), !tm_frame_is_unsteady(frame)) : 0;
+            stack = location ? tm_intern_stack(stack, location, frame) : TM_STACK_NONE;
             if (!stack)
                 return TM_STACK_NONE;
         }
@@ -188,7 +190,6 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t to
     }
     if (thread->entry[top].path)
         tm_intern_remember(thread->entry[top].path, thread->entry[top].check, stack);
-    tm_foreign_calls_redirect();
     return stack;
 }
 
@@ -258,12 +259,12 @@ uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
         return tm_stack_resolve(thread, newest);
 
     uintptr_t instruction = tm_frame_instruction(newest);
-    const struct tm_recent_position *recent = tm_recent_position(thread, instruction);
+    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
     if (TM_LIKELY(changed == top && entry->frames != entry[-1].frames && recent->instruction == instruction)) {
         /* Another line of the same function. */
         thread->link[top].instruction = instruction;
-        entry->path = entry[-1].path ? path_on(entry[-1].path, recent->position) : 0;
-        entry->check = check_on(entry[-1].check, recent->position);
+        entry->path = entry[-1].path ? path_on(entry[-1].path, recent->location) : 0;
+        entry->check = check_on(entry[-1].check, recent->location);
         entry->stack = TM_STACK_NONE;
         thread->top = thread->valid = top;
     } else {
@@ -283,20 +284,13 @@ static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
         return TM_STACK_UNKNOWN;
     uintptr_t instruction = tm_frame_instruction(frame);
     bool steady = !tm_frame_is_unsteady(frame);
-    uint32_t position = find_position(thread, code, instruction, steady);
-    uint64_t path = path_on(tm_intern_seed(), position);
-    uint32_t check = check_on(0, position);
-    uint32_t stack = position ? tm_intern_find(path, check) : TM_STACK_NONE;
-    if (!stack) {
-        stack = tm_intern_stack(TM_STACK_NONE, code, instruction, frame);
-        if (stack && position)
-            tm_intern_remember(path, check, stack);
-        tm_foreign_calls_redirect();
-    }
-    if (position && stack && steady)
-        tm_recent_position(thread, instruction)->stack = stack;
-    else
-        tm_recent_position(thread, instruction)->instruction = NO_INSTRUCTION;
+    uint32_t location = find_location(thread, code, instruction, steady);
+    uint32_t stack = location ? tm_intern_stack(TM_STACK_NONE, location, frame) : TM_STACK_NONE;
+    struct tm_recent_location *recent = tm_recent_location(thread, instruction);
+    if (recent->instruction == instruction)
+        recent->stack = stack;
+    if (!stack)
+        recent->instruction = NO_INSTRUCTION;
     return stack;
 }
 
@@ -353,8 +347,8 @@ bool tm_thread_reset_cache(struct tm_thread *thread)
         thread->pending = (void **)(thread->entry + capacity);
         thread->capacity = capacity;
     }
-    memset(thread->positions, 0, sizeof(thread->positions));
-    tm_recent_position(thread, 0)->instruction = NO_INSTRUCTION;
+    memset(thread->locations, 0, sizeof(thread->locations));
+    tm_recent_location(thread, 0)->instruction = NO_INSTRUCTION;
     memset(thread->stacks, 0, sizeof(thread->stacks));
     memset(thread->hint, 0, sizeof(thread->hint));
     thread->epoch = epoch;

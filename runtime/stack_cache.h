@@ -8,7 +8,7 @@
  * from the array, so the loads do not wait for one another as those of a walk do; and nothing stale is ever
  * dereferenced, because a pointer is confirmed by the link above before it is followed.
  *
- * Each entry has a path: a hash of 96 bits over the positions (numbered instructions) from the cache's beginning up to it.
+ * Each entry has a path: a hash of 96 bits over the locations (file, function, line) from the cache's beginning up to it.
  * Equal paths are taken for equal stacks; that two different ones among ten million agree has a probability below 10^-14.
  * So frames that come and go without allocating cost a multiplication each, and only the newest frame's path is looked up.
  *
@@ -35,9 +35,9 @@ uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest);
 /* The same for anything that the fast ways do not handle, and any frame_limit. */
 uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest);
 
-static TM_ALWAYS_INLINE struct tm_recent_position *tm_recent_position(struct tm_thread *thread, uintptr_t instruction)
+static TM_ALWAYS_INLINE struct tm_recent_location *tm_recent_location(struct tm_thread *thread, uintptr_t instruction)
 {
-    return &thread->positions[(instruction * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - TM_RECENT_BITS)];
+    return &thread->locations[(instruction * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - TM_RECENT_BITS)];
 }
 
 /* The stack of the calling thread, whose newest frame is given (NULL: no Python code runs). */
@@ -51,7 +51,7 @@ static TM_ALWAYS_INLINE uint32_t tm_stack_of(struct tm_thread *thread, tm_frame 
         return tm_stack_verify(thread, newest);
     /* With one frame there is nothing to verify. */
     uintptr_t instruction = tm_frame_instruction(newest);
-    const struct tm_recent_position *recent = tm_recent_position(thread, instruction);
+    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
     return TM_LIKELY(recent->instruction == instruction) ? recent->stack : tm_stack_resolve(thread, newest);
 }
 
