@@ -35,8 +35,9 @@ static struct tm_error *check_magic(const char *path, const uint8_t *image, uint
     Elf64_Ehdr header;
     memcpy(&header, image, sizeof(header));
     if (header.e_type != ET_CORE)
-        return tm_image_refuse(path, header.e_type == ET_EXEC || header.e_type == ET_DYN ? "it is a program or a library"
-                                                                                    : "its ELF header says so");
+        return tm_image_refuse(path, header.e_type == ET_EXEC || header.e_type == ET_DYN
+                                         ? "it is a program or a library"
+                                         : "its ELF header says so");
     if (header.e_phentsize != sizeof(Elf64_Phdr))
         return tm_image_refuse(path, "its ELF header is damaged");
     return NULL;
@@ -205,7 +206,8 @@ static struct tm_error *read_segments(struct tm_image *core, const char *path)
             return error;
     }
     if (!core->target.region_count)
-        return tm_image_refuse(path, core->target.truncated ? "it ends before its list of segments" : "it holds no memory");
+        return tm_image_refuse(path,
+                               core->target.truncated ? "it ends before its list of segments" : "it holds no memory");
     struct tm_error *error = tm_image_finish(core, path);
     if (error)
         return error;
