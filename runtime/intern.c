@@ -168,15 +168,15 @@ bool tm_code_lies_at(uintptr_t address)
 
 static uint32_t register_code(PyCodeObject *code)
 {
-    uint64_t positions = tm_code_units(code) + 1; /* one more: a frame may stand before its first instruction */
-    if (positions >= MAX_POSITION - next_position)
+    uint64_t needed = tm_code_units(code) + 1; /* one more: a frame may stand before its first instruction */
+    if (needed >= MAX_POSITION - next_position)
         forget_code();
     /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
     uint32_t start = next_position + 1;
-    if (positions >= MAX_POSITION - next_position || !tm_code_lies_at((uintptr_t)code) ||
+    if (needed >= MAX_POSITION - next_position || !tm_code_lies_at((uintptr_t)code) ||
         !tm_index_set(&code_starts, (uintptr_t)code, start))
         return 0;
-    next_position += (uint32_t)positions;
+    next_position += (uint32_t)needed;
     return start;
 }
 
