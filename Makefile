@@ -41,7 +41,7 @@ BINDING_SOURCES := $(wildcard runtime/python/engine/*.c)
 PACKAGE_FILES := $(shell find runtime/python/tm -name '*.py' -o -name '*.pyi' -o -name py.typed 2>/dev/null)
 # What tm.Snapshot needs of the engine is linked into its extension: no library has to be found, no libelf to be there.
 SNAPSHOT_SOURCES := $(patsubst %,reader/%.c,cache capture differences error filters layout_chunk layout_decoder \
-    layout_map layout_root model statistics string_table target text wildcard windows)
+    layout_map layout_root layout_totals model statistics string_table target text wildcard windows)
 UNIT_SOURCES := $(wildcard tests/*/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 

@@ -22,10 +22,11 @@ static const char *head_damage(const struct tm_chunk *head, uint64_t address, en
     return NULL;
 }
 
+/* Nothing may be off by one element: numbers would go to the wrong stacks without a sign of it. */
 static bool size_is_sane(const struct tm_chunk *head, uint32_t element_size)
 {
-    uint64_t bytes;
-    return head->data_offset >= sizeof(*head) && head->element_size >= element_size &&
+    uint64_t bytes, data_offset = head->kind == TM_CHUNK_LEAF ? TM_LEAF_DATA_OFFSET : sizeof(*head);
+    return head->data_offset == data_offset && head->element_size == element_size &&
            !__builtin_mul_overflow(head->capacity, head->element_size, &bytes) && head->bytes >= head->data_offset &&
            bytes <= head->bytes - head->data_offset;
 }
@@ -81,6 +82,17 @@ static struct tm_error *interrupted(void)
     return tm_error(TM_ERROR_INTERRUPTED, "interrupted");
 }
 
+/* Whether a part of a table has the room and the elements that the table's description says.  In a dead process at most one
+ * element is written and not yet counted; strings count units, several at a time. */
+static bool fits_table(const struct tm_model *model, const struct tm_chunk *head, const struct tm_table *table,
+                       uint64_t wanted)
+{
+    if (head->capacity != UINT64_C(1) << table->chunk_shift)
+        return false;
+    bool counted = head->kind == TM_CHUNK_STACKS || head->kind == TM_CHUNK_LOCATIONS;
+    return !counted || model->target->live || head->used == wanted || head->used == wanted + 1;
+}
+
 struct tm_error *layout_table_each(struct tm_model *model, const struct tm_table *table, uint64_t count,
                                    enum tm_chunk_kind kind, uint32_t element_size, const char *what,
                                    layout_elements_fn fn, void *context)
@@ -120,9 +132,12 @@ struct tm_error *layout_table_each(struct tm_model *model, const struct tm_table
             break;
         }
         uint64_t wanted = count - first < in_chunk ? count - first : in_chunk;
-        if (!layout_chunk_load(&chunk, model, address, kind, i, element_size, wanted, name))
+        if (!layout_chunk_load(&chunk, model, address, kind, i, table->element_size, wanted, name))
             error = interrupted();
-        else if (chunk.count)
+        else if (chunk.count && !fits_table(model, &chunk.head, table, wanted))
+            tm_model_incomplete(model, "%s at 0x%" PRIx64 " is damaged: it has not as many elements as it should", name,
+                                address);
+        if (!error && chunk.count)
             error = fn(context, first, &chunk);
         loaded += chunk.count;
     }

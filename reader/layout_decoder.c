@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tm's own table into a model: identity, strings, locations, stacks and totals.  O(stacks); blocks wait for layout_map.c. */
+/* tm's own table into a model: identity, strings, locations, stacks.  O(stacks); blocks wait for layout_map.c. */
 #include "layout_decoder.h"
 
 #include <inttypes.h>
@@ -46,13 +46,14 @@ static struct tm_error *keep_strings(void *context, uint64_t first, const struct
 
 static struct tm_error *string(struct tm_model *model, uint32_t ref, uint32_t *ret)
 {
-    struct layout_strings *strings = ((struct layout *)model->private)->strings;
+    const struct layout *layout = model->private;
+    struct layout_strings *strings = layout->strings;
     uint32_t slot = ref % (sizeof(strings->recent) / sizeof(strings->recent[0]));
     if (ref && strings->recent[slot].ref == ref) {
         *ret = strings->recent[slot].string;
         return NULL;
     }
-    uint64_t number = ref >> strings->shift, unit = ref & ((UINT64_C(1) << strings->shift) - 1);
+    uint64_t number = (uint64_t)ref >> strings->shift, unit = ref & ((UINT64_C(1) << strings->shift) - 1);
     const struct layout_chunk *chunk = number < strings->count ? &strings->chunks[number] : NULL;
     if (!ref || !chunk || unit >= chunk->count) {
         /* The chunk's absence has its own note, if it is absent. */
@@ -69,6 +70,9 @@ static struct tm_error *string(struct tm_model *model, uint32_t ref, uint32_t *r
                             ref);
         return tm_model_string(model, "<unknown>", 9, false, ret);
     }
+    if (layout->has_checks && head.check != tm_string_check(ref, bytes + sizeof(head), head.length))
+        tm_model_incomplete(model, "a file or function name is damaged: string %" PRIu32 " is not what was written",
+                            ref);
     struct tm_error *error = tm_model_string(model, bytes + sizeof(head), head.length, false, ret);
     if (!error) {
         strings->recent[slot].ref = ref;
@@ -101,13 +105,20 @@ static struct tm_error *load_strings(struct tm_model *model)
 static struct tm_error *add_locations(void *context, uint64_t first, const struct layout_chunk *chunk)
 {
     struct tm_model *model = context;
+    const struct layout *layout = model->private;
     struct tm_error *error = NULL;
+    uint64_t damaged = 0;
     uint32_t number;
     while (!error && model->location_count < first + 1) /* chunks before this one are missing */
         error = tm_model_add_location(model, model->locations[0], &number);
     for (uint64_t i = 0; i < chunk->count && !error; i++) {
         struct tm_location location;
         memcpy(&location, chunk->elements + i * chunk->stride, sizeof(location));
+        if (layout->has_checks && location.check != tm_location_check((uint32_t)(first + i), &location)) {
+            damaged++;
+            error = tm_model_add_location(model, model->locations[0], &number);
+            continue;
+        }
         struct tm_model_location added = {.lineno = location.lineno};
         error = string(model, location.filename, &added.filename);
         if (!error)
@@ -115,13 +126,14 @@ static struct tm_error *add_locations(void *context, uint64_t first, const struc
         if (!error)
             error = tm_model_add_location(model, added, &number);
     }
+    if (damaged)
+        tm_model_incomplete(model, "%" PRIu64 " locations from number %" PRIu64 " on are damaged", damaged, first);
     return error;
 }
 
 /* ---- stacks ----------------------------------------------------------------------------------------------------------- */
 
-/* Room for stacks up to `count`, those that are missing being unknown ones. */
-static struct tm_error *reserve_stacks(struct tm_model *model, uint64_t count)
+struct tm_error *layout_reserve_stacks(struct tm_model *model, uint64_t count)
 {
     if (count > model->stack_room) {
         struct tm_stack_node *stacks = reallocarray(model->stacks, count, sizeof(*stacks));
@@ -146,7 +158,8 @@ static struct tm_error *reserve_stacks(struct tm_model *model, uint64_t count)
 static struct tm_error *add_stacks(void *context, uint64_t first, const struct layout_chunk *chunk)
 {
     struct tm_model *model = context;
-    struct tm_error *error = reserve_stacks(model, first + chunk->count);
+    const struct layout *layout = model->private;
+    struct tm_error *error = layout_reserve_stacks(model, first + chunk->count);
     if (error)
         return error;
     uint64_t damaged = 0;
@@ -156,9 +169,9 @@ static struct tm_error *add_stacks(void *context, uint64_t first, const struct l
         uint64_t number = first + i;
         if (number == TM_STACK_NONE)
             continue;
-        if (stack.parent >= number || stack.location >= model->location_count - 1) {
+        bool bent = layout->has_checks && stack.check != tm_stack_check((uint32_t)number, &stack);
+        if (bent || stack.parent >= number || stack.location >= model->location_count - 1) {
             damaged++;
-            stack = (struct tm_stack){0};
             model->stacks[number] = (struct tm_stack_node){0};
             continue;
         }
@@ -167,82 +180,6 @@ static struct tm_error *add_stacks(void *context, uint64_t first, const struct l
     }
     if (damaged)
         tm_model_incomplete(model, "%" PRIu64 " stacks from number %" PRIu64 " on are damaged", damaged, first);
-    return NULL;
-}
-
-/* ---- totals ----------------------------------------------------------------------------------------------------------- */
-
-static struct tm_error *add_totals(void *context, uint64_t first, const struct layout_chunk *chunk)
-{
-    struct tm_model *model = context;
-    /* A chunk of stacks may be missing where its totals are there: what lives is still counted, as unknown. */
-    struct tm_error *error = reserve_stacks(model, first + chunk->count);
-    if (error)
-        return error;
-    struct tm_total *into = model->totals + first;
-    for (uint64_t i = 0; i < chunk->count; i++) {
-        struct tm_totals totals;
-        memcpy(&totals, chunk->elements + i * chunk->stride, sizeof(totals));
-        into[i].bytes = tm_sum(into[i].bytes, totals.bytes);
-        into[i].blocks = tm_sum(into[i].blocks, totals.blocks);
-    }
-    return NULL;
-}
-
-/* Two stores make a change, so a dead process may have been caught between them; or bits are wrong.  Either way the sums
- * tell, without a look at the blocks: what is alive for every stack must add up to what is alive in all.  A process that
- * runs changes between two reads, and is not doubted for that. */
-static void doubt_totals(struct tm_model *model)
-{
-    const struct layout *layout = model->private;
-    uint64_t wrong = 0, room = ((uint64_t)layout->state.leaf_count << TM_LEAF_SLOT_BITS) + layout->state.foreign.count;
-    int64_t bytes = 0, blocks = 0;
-    if (model->target->live || model->incomplete_count)
-        return;
-    for (uint32_t i = 0; i < model->stack_count; i++) {
-        const struct tm_total *total = &model->totals[i];
-        wrong += total->bytes < 0 || total->blocks < 0 || (total->bytes && !total->blocks);
-        bytes = tm_sum(bytes, total->bytes);
-        blocks = tm_sum(blocks, total->blocks);
-    }
-    if (wrong || bytes != (int64_t)model->size || (uint64_t)blocks > room)
-        tm_model_incomplete(model,
-                            "the totals do not add up: the stacks have %" PRId64 " bytes in %" PRId64
-                            " blocks, but %" PRIu64 " bytes are said to live; the process ended in the middle of a "
-                            "change, or the table is damaged",
-                            bytes, blocks, model->size);
-}
-
-static struct tm_error *load_totals(struct tm_model *model, uint64_t stack_count)
-{
-    struct layout *layout = model->private;
-    uint32_t shards = layout->state.shard_count;
-    if (shards > TM_MAX_SHARDS) {
-        tm_model_incomplete(model, "the table's state is damaged: it claims %" PRIu32 " shards", shards);
-        shards = TM_MAX_SHARDS;
-    }
-    if (!shards)
-        tm_model_incomplete(model, "the table's state is damaged: it has no totals");
-    uint64_t live = 0;
-    for (uint32_t i = 0; i < shards; i++) {
-        const struct tm_shard *shard = &layout->state.shards[i];
-        live += (uint64_t)shard->live_bytes;
-        if (shard->peak > model->peak)
-            model->peak = shard->peak;
-        struct tm_error *error = layout_table_each(model, &shard->totals, stack_count, TM_CHUNK_TOTALS,
-                                                   sizeof(struct tm_totals), "the totals", add_totals, model);
-        if (error)
-            return error;
-    }
-    /* A core may catch the instant between a free() and the malloc() whose shard is not told yet. */
-    model->size = (int64_t)live < 0 ? 0 : live;
-    if (model->peak < model->size)
-        model->peak = model->size;
-    int64_t blocks = 0;
-    for (uint32_t i = 0; i < model->stack_count; i++)
-        blocks = tm_sum(blocks, model->totals[i].blocks);
-    model->count = blocks < 0 ? 0 : blocks;
-    doubt_totals(model);
     return NULL;
 }
 
@@ -305,7 +242,12 @@ static struct tm_error *load_tables(struct tm_model *model)
     model->frame_limit = state->frame_limit ? state->frame_limit : 1;
     model->started = state->started;
     model->table_bytes = state->table_bytes;
-    model->lost = state->lost;
+    layout->has_checks = layout->root_address ? layout->root.layout_version >= 2 : state->check != 0;
+    layout->step = layout->has_checks ? TM_COUNT_STEP : 1;
+    if (layout->has_checks && state->tracing && state->check != tm_state_check(state))
+        tm_model_incomplete(model,
+                            "the table's state is damaged: the frame limit and the time of the start are not what "
+                            "was written");
     /* The number of stacks is read before anything that they refer to is, but after it was written: whatever a stack
      * below this number needs is there, even if the process runs on. */
     uint64_t stack_count = state->stacks.count;
@@ -322,7 +264,7 @@ static struct tm_error *load_tables(struct tm_model *model)
         error = layout_table_each(model, &state->stacks, stack_count, TM_CHUNK_STACKS, sizeof(struct tm_stack),
                                   "the stacks", add_stacks, model);
     if (!error)
-        error = load_totals(model, stack_count);
+        error = layout_load_totals(model, stack_count);
     return error;
 }
 

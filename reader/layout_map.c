@@ -222,6 +222,7 @@ struct walk {
     tm_blocks_fn fn;
     void *context;
     struct cursor cursor; /* for the extension of a block that begins in a leaf's last slot */
+    struct layout_sum sum;
     size_t filled;
     struct tm_block batch[BATCH];
 };
@@ -231,6 +232,7 @@ static struct tm_error *flush(struct walk *walk)
     size_t count = walk->filled;
     walk->filled = 0;
     for (size_t i = 0; i < count; i++) {
+        layout_sum_add(&walk->sum, walk->batch[i].size, 1, walk->batch[i].stack);
         if (walk->batch[i].stack >= walk->model->stack_count) {
             walk->batch[i].stack = 0;
             walk->layout->orphans++;
@@ -384,6 +386,8 @@ struct tm_error *layout_each_block(struct tm_model *model, tm_blocks_fn fn, void
         error = each_foreign(model, walk_foreign, walk);
     if (!error)
         error = flush(walk);
+    if (!error)
+        layout_doubt_walk(model, &walk->sum);
     cursor_close(&walk->cursor);
     free(walk);
     return error;

@@ -38,7 +38,7 @@ static struct tm_error *refuse(const struct tm_root *root, uint64_t address)
                                  root->runtime_version, TM_LAYOUT_VERSION);
         return tm_error_try(error, "the same with the tm that ran the program");
     }
-    bool sane = root->layout_version == TM_LAYOUT_VERSION && root->root_size >= sizeof(struct tm_root) &&
+    bool sane = root->layout_version >= 1 && root->root_size >= sizeof(struct tm_root) &&
                 root->state_size >= sizeof(struct tm_state) && root->chunk_size >= sizeof(struct tm_chunk) &&
                 root->table_size == sizeof(struct tm_table) && root->shard_size == sizeof(struct tm_shard) &&
                 root->granule_bits == TM_GRANULE_BITS && root->leaf_slot_bits == TM_LEAF_SLOT_BITS &&

@@ -151,6 +151,7 @@ static bool start(uint32_t frame_limit)
     tm_runtime.state->started = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     tm_runtime.frame_limit = frame_limit < MAX_FRAME_LIMIT ? frame_limit : MAX_FRAME_LIMIT;
     tm_runtime.state->frame_limit = tm_runtime.frame_limit;
+    tm_runtime.state->check = tm_state_check(tm_runtime.state);
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
     tm_limit_configure();
     tm_hooks_install();

@@ -44,6 +44,7 @@ static int64_t live_bytes(void)
     return live;
 }
 
+/* `blocks`: times TM_COUNT_STEP, here and below. */
 static TM_NOINLINE void add_atomically(uint32_t shard, uint32_t stack, int64_t bytes, int64_t blocks)
 {
     struct tm_totals *totals = totals_of(shard, stack);
@@ -93,7 +94,7 @@ static TM_ALWAYS_INLINE void add_totals(struct tm_thread *thread, bool plain, ui
 
 void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks)
 {
-    add_atomically(1, stack, bytes, blocks);
+    add_atomically(1, stack, bytes, blocks * TM_COUNT_STEP);
 }
 
 /* ---- who is calling ---------------------------------------------------------------------------------------------------------- */
@@ -187,7 +188,7 @@ static TM_ALWAYS_INLINE void subtract(struct tm_thread *thread, enum domain doma
 {
     uint32_t stack = tm_slot_stack(slot);
     if (TM_LIKELY(stack))
-        add_totals(thread, frees_plainly(domain), stack, -(int64_t)size, -1);
+        add_totals(thread, frees_plainly(domain), stack, -(int64_t)size, -TM_COUNT_STEP);
 }
 
 static TM_ALWAYS_INLINE void forget(struct tm_thread *thread, enum domain domain, void *block)
@@ -216,7 +217,7 @@ static TM_ALWAYS_INLINE void record(struct tm_thread *thread, enum domain domain
         tm_lost();
         return;
     }
-    add_totals(thread, plain, stack, (int64_t)size, 1);
+    add_totals(thread, plain, stack, (int64_t)size, TM_COUNT_STEP);
 }
 
 /* The calling thread, marked as being in a hook; NULL when this call is not to be traced. */

@@ -71,6 +71,7 @@ static uint32_t append_stack(uint32_t parent, uint32_t location, uint32_t depth)
     if (!stack)
         return TM_STACK_NONE;
     *stack = (struct tm_stack){.parent = parent, .location = location, .depth = depth};
+    stack->check = tm_stack_check((uint32_t)number, stack);
     tm_table_publish(&state->stacks, number + 1);
     return (uint32_t)number;
 }
@@ -83,6 +84,7 @@ static uint32_t append_location(uint32_t filename, uint32_t name, uint32_t linen
     if (!location)
         return 0;
     *location = (struct tm_location){.filename = filename, .name = name, .lineno = lineno};
+    location->check = tm_location_check((uint32_t)number, location);
     tm_table_publish(table, number + 1);
     return (uint32_t)number;
 }

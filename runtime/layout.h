@@ -36,7 +36,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TM_LAYOUT_VERSION 1
+/* Version 1 had no check words (they were 0), and its numbers of blocks were not in steps.  Readers read both. */
+#define TM_LAYOUT_VERSION 2
 
 #define TM_ROOT_MAGIC                                                                                                  \
     {                                                                                                                  \
@@ -108,6 +109,22 @@ struct tm_table {
 #define TM_SLOT_EXTENSION (UINT64_C(1) << 63)
 #define TM_SLOT_SIZE_BIG UINT64_C(0xffffffff)
 
+/* ---- damage shows ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * No number that a reader sums up may be wrong without a sign of it.  Bytes are kept twice (per stack, and per shard).
+ * Numbers of blocks are kept in steps of a prime, which costs the hook nothing: whatever bit of such a number turns, it is
+ * no longer a multiple.  Records that are written once carry a check word over their number and their content.
+ */
+#define TM_COUNT_STEP INT64_C(1000003)
+
+#define TM_CHECK_FACTOR UINT32_C(0x9e3779b1)
+static inline uint32_t tm_check_add(uint32_t check, uint32_t value)
+{
+    check = (check ^ value) * TM_CHECK_FACTOR;
+    return check ^ check >> 16;
+}
+
 /* ---- stacks, locations, strings ------------------------------------------------------------------------------------ */
 
 #define TM_STACK_NONE 0    /* the empty stack: parent of every outermost frame */
@@ -121,15 +138,27 @@ struct tm_stack {
     uint32_t location; /* index into locations */
     uint32_t depth;    /* frames that the thread had when the stack was first seen, this one included (total_nframe);
                           >= the number of frames recorded; saturates */
-    uint32_t reserved;
+    uint32_t check;    /* tm_stack_check() */
 };
+
+static inline uint32_t tm_stack_check(uint32_t number, const struct tm_stack *stack)
+{
+    uint32_t check = tm_check_add(tm_check_add(TM_CHUNK_STACKS, number), stack->parent);
+    return tm_check_add(tm_check_add(check, stack->location), stack->depth);
+}
 
 struct tm_location {
     uint32_t filename; /* string */
     uint32_t name;     /* string: the function's qualified name (co_qualname, 3.11+), otherwise its co_name */
     uint32_t lineno;   /* 0: unknown */
-    uint32_t reserved;
+    uint32_t check;    /* tm_location_check() */
 };
+
+static inline uint32_t tm_location_check(uint32_t number, const struct tm_location *location)
+{
+    uint32_t check = tm_check_add(tm_check_add(TM_CHUNK_LOCATIONS, number), location->filename);
+    return tm_check_add(tm_check_add(check, location->name), location->lineno);
+}
 
 /* Strings lie in units of 8 bytes; a string's number is its first unit.  String 0 does not exist.  UTF-8; lone
  * surrogates (undecodable file names) stand as their three-byte form (CPython's "surrogatepass").  A string never
@@ -138,9 +167,17 @@ struct tm_location {
 #define TM_STRING_MAX 65536
 struct tm_string {
     uint32_t length; /* bytes, without the NUL that follows them */
-    uint32_t reserved;
+    uint32_t check;  /* tm_string_check() */
     /* char bytes[length + 1] */
 };
+
+static inline uint32_t tm_string_check(uint32_t number, const uint8_t *bytes, uint32_t length)
+{
+    uint32_t check = tm_check_add(tm_check_add(TM_CHUNK_STRINGS, number), length);
+    for (uint32_t i = 0; i < length; i++)
+        check = tm_check_add(check, bytes[i]);
+    return check;
+}
 
 /* ---- live totals ---------------------------------------------------------------------------------------------------- */
 
@@ -148,7 +185,7 @@ struct tm_string {
  * there); the sum over all shards is what lives. */
 struct tm_totals {
     int64_t bytes;
-    int64_t blocks;
+    int64_t blocks; /* times TM_COUNT_STEP */
 };
 
 #define TM_MAX_SHARDS 16
@@ -181,15 +218,25 @@ struct tm_state {
     struct tm_table locations;
     struct tm_table strings;
     struct tm_table foreign;
-    uint64_t lost;    /* allocations that could not be recorded (no memory for the table, or an address > 48 bits) */
-    uint64_t started; /* CLOCK_REALTIME of the last start(), nanoseconds */
+    uint64_t lost; /* allocations that could not be recorded (no memory for the table, or an address > 48 bits), times
+                      TM_COUNT_STEP */
+    uint64_t started;      /* CLOCK_REALTIME of the last start(), nanoseconds */
     uint64_t table_bytes;  /* mapped for the table in all; what of it is resident only the kernel knows */
     uint32_t leaf_count;   /* leaves of the map */
     uint32_t shard_count;  /* how many of shards[] are in use */
     uint64_t newest_chunk; /* head of the list of all chunks, linked by `previous` */
-    uint64_t reserved[9];  /* shards begin on a cache line of their own */
+    uint32_t check;        /* tm_state_check(), while tracing is 1 */
+    uint32_t reserved1;
+    uint64_t reserved[8]; /* shards begin on a cache line of their own */
     struct tm_shard shards[TM_MAX_SHARDS];
 };
+
+/* Of what start() settles. */
+static inline uint32_t tm_state_check(const struct tm_state *state)
+{
+    uint32_t check = tm_check_add(tm_check_add(TM_CHUNK_STATE, state->frame_limit), (uint32_t)state->started);
+    return tm_check_add(check, (uint32_t)(state->started >> 32));
+}
 
 /* The way in.  In the writable data of the runtime's shared object, aligned to TM_ROOT_ALIGN.  Accept it only if the
  * magic matches and `self` is the address at which it was found: copies lie about in heaps and file buffers. */
@@ -244,14 +291,17 @@ TM_PIN_SIZE(tm_stack, 16);
 TM_PIN(tm_stack, parent, 0);
 TM_PIN(tm_stack, location, 4);
 TM_PIN(tm_stack, depth, 8);
+TM_PIN(tm_stack, check, 12);
 
 TM_PIN_SIZE(tm_location, 16);
 TM_PIN(tm_location, filename, 0);
 TM_PIN(tm_location, name, 4);
 TM_PIN(tm_location, lineno, 8);
+TM_PIN(tm_location, check, 12);
 
 TM_PIN_SIZE(tm_string, 8);
 TM_PIN(tm_string, length, 0);
+TM_PIN(tm_string, check, 4);
 
 TM_PIN_SIZE(tm_totals, 16);
 TM_PIN(tm_totals, bytes, 0);
@@ -282,6 +332,7 @@ TM_PIN(tm_state, table_bytes, 160);
 TM_PIN(tm_state, leaf_count, 168);
 TM_PIN(tm_state, shard_count, 172);
 TM_PIN(tm_state, newest_chunk, 176);
+TM_PIN(tm_state, check, 184);
 TM_PIN(tm_state, shards, 256);
 
 TM_PIN_SIZE(tm_root, 1192);

@@ -285,7 +285,7 @@ void tm_threads_quiesce(void);
 
 static TM_ALWAYS_INLINE void tm_lost(void)
 {
-    __atomic_fetch_add(&tm_runtime.state->lost, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&tm_runtime.state->lost, TM_COUNT_STEP, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -79,6 +79,7 @@ static uint32_t append(const char *bytes, size_t length)
     if (!string)
         return 0;
     string->length = (uint32_t)length;
+    string->check = tm_string_check((uint32_t)at, (const uint8_t *)bytes, (uint32_t)length);
     memcpy(string + 1, bytes, length); /* the NUL is there: chunks are born zeroed */
     tm_table_publish(strings, at + units);
     return (uint32_t)at;

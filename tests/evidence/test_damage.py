@@ -21,6 +21,7 @@ STATE, DIRECTORY, LEAF, STRINGS, LOCATIONS, STACKS, TOTALS = range(1, 8)
 # struct tm_state, behind its chunk's header
 STATE_STACKS_COUNT, STATE_LEAF_COUNT, STATE_SHARD_COUNT, STATE_SHARDS = 24, 168, 172, 256
 SHARD_LIVE = 32
+COUNT_STEP = 1000003
 
 
 @pytest.fixture(scope="module")
@@ -273,8 +274,10 @@ def test_totals_of_a_stack_written_and_the_sum_not_yet(image, tmp_path):
     _, data = place(image, TOTALS)
     at = next(i for i in range(data, data + (1 << 18), 16) if struct.unpack_from("<q", image, i)[0] > 0)
     labelled(write(tmp_path, bent(image, at, "<q", lambda old: old + 64)))
-    labelled(write(tmp_path, bent(image, at + 8, "<q", lambda old: -1000000)))
-    labelled(write(tmp_path, bent(image, at + 8, "<q", lambda old: old | 1 << 50)))
+    for value in (-1000000, -COUNT_STEP << 30, COUNT_STEP << 40):
+        labelled(write(tmp_path, bent(image, at + 8, "<q", lambda old: value)))
+    for bit in range(64):
+        labelled(write(tmp_path, bent(image, at + 8, "<Q", lambda old: old ^ 1 << bit)))
     _, state = place(image, STATE)
     labelled(write(tmp_path, bent(image, state + STATE_SHARDS + SHARD_LIVE, "<q", lambda old: old - 64)))
 

@@ -90,6 +90,7 @@ static uint32_t string(const char *text)
     uint32_t ref = (uint32_t)state->strings.count;
     struct tm_string *to = append(strings, &state->strings, (sizeof *to + length + 1 + 7) / 8);
     to->length = (uint32_t)length;
+    to->check = tm_string_check(ref, (const uint8_t *)text, to->length);
     memcpy(to + 1, text, length + 1);
     return ref;
 }
@@ -99,6 +100,7 @@ static uint32_t location(const char *filename, const char *name, uint32_t lineno
     uint32_t index = (uint32_t)state->locations.count;
     struct tm_location *to = append(locations, &state->locations, 1);
     *to = (struct tm_location){string(filename), string(name), lineno, 0};
+    to->check = tm_location_check(index, to);
     return index;
 }
 
@@ -108,6 +110,7 @@ static uint32_t stack(uint32_t parent, uint32_t where)
     uint32_t depth = parent ? ((struct tm_stack *)data(stacks))[parent].depth + 1 : 1;
     struct tm_stack *to = append(stacks, &state->stacks, 1);
     *to = (struct tm_stack){parent, where, depth, 0};
+    to->check = tm_stack_check(index, to);
     return index;
 }
 
@@ -133,7 +136,7 @@ static void total(uint32_t in, int64_t bytes)
 {
     struct tm_totals *to = (struct tm_totals *)data(totals) + in;
     to->bytes += bytes;
-    to->blocks += 1;
+    to->blocks += TM_COUNT_STEP;
     state->shards[0].live_bytes += bytes;
     if ((uint64_t)state->shards[0].live_bytes > state->shards[0].peak)
         state->shards[0].peak = (uint64_t)state->shards[0].live_bytes;
@@ -188,6 +191,7 @@ int main(int argc, char **argv)
         state->tracing = 1;
         state->frame_limit = 25;
         state->started = UINT64_C(1700000000000000000); /* fixed, so that answers can be compared between processes */
+        state->check = tm_state_check(state);
         state->table_bytes = head->bytes;
         state->shard_count = 1;
         state->map = (uint64_t)chunk(TM_CHUNK_DIRECTORY, 0, sizeof(struct tm_chunk), 8, 1 << TM_DIRECTORY_BITS);

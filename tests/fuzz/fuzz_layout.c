@@ -7,35 +7,14 @@
 #include <string.h>
 
 #include "reader/statistics.h"
+#include "tests/reader/fake_memory.c"
 #include "tests/reader/fake_table.c"
 
 #define HEAP UINT64_C(0x7e0000000000)
 
 static struct fake fake;
 
-/* ---- a target that is this memory: no copies, so that many inputs are tried ------------------------------------------- */
-
-static const void *view(struct tm_target *target, uint64_t address, uint64_t size)
-{
-    const struct tm_region *region = tm_target_region(target, address);
-    if (!region || region->end - address < size)
-        return NULL;
-    return fake_at(&fake, address);
-}
-
-static struct tm_fault copy(struct tm_target *target, uint64_t address, void *buffer, uint64_t size)
-{
-    const void *bytes = view(target, address, size);
-    if (!bytes)
-        return (struct tm_fault){TM_READ_UNMAPPED, address};
-    memcpy(buffer, bytes, size);
-    return (struct tm_fault){TM_READ_OK, address + size};
-}
-
-static const struct tm_target_ops ops = {.read = copy, .view = view};
-
-static struct tm_region regions[2];
-static struct tm_target target = {.ops = &ops, .regions = regions, .region_count = 2, .name = (char *)"fuzz"};
+static struct fake_memory memory;
 
 static void build(void)
 {
@@ -45,13 +24,7 @@ static void build(void)
     fake_block(&fake, HEAP, 100, outer);
     fake_block(&fake, HEAP + 0x1000, UINT64_C(5) << 30, inner);
     fake_foreign(&fake, 0xdead, 4096, 99, inner);
-    regions[0] = (struct tm_region){.start = FAKE_DATA,
-                                    .end = FAKE_DATA + fake.data_size,
-                                    .saved = fake.data_size,
-                                    .flags = 6,
-                                    .path = "/x/_tm.so"};
-    regions[1] = (struct tm_region){
-        .start = FAKE_ARENA, .end = FAKE_ARENA + fake.arena_size, .saved = fake.arena_size, .flags = 6};
+    fake_memory_init(&memory, &fake);
 }
 
 /* Heads of chunks and first elements are where damage does most: a quarter of all places each go into the root, the
@@ -135,7 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         *changes[count].at = value;
     }
     struct tm_model *model = NULL;
-    struct tm_error *error = tm_layout_decoder.open(&target, &model);
+    struct tm_error *error = tm_layout_decoder.open(&memory.target, &model);
     if (model) {
         ask(model);
         tm_model_destroy(model);

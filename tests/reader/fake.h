@@ -45,6 +45,16 @@ struct tm_chunk *fake_leaf(struct fake *fake, uint64_t address);
 /* Chunk that holds element i of a table */
 struct tm_chunk *fake_chunk(struct fake *fake, const struct tm_table *table, uint64_t element);
 
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+/* A target that is this memory: no copies, so that many changes are tried. */
+struct fake_memory {
+    struct tm_target target;
+    struct tm_region regions[2];
+    struct fake *fake;
+};
+void fake_memory_init(struct fake_memory *memory, struct fake *fake);
+
 /* ---- cores ---------------------------------------------------------------------------------------------------------- */
 
 struct fake_segment {

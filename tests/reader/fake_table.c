@@ -67,6 +67,12 @@ static void *element(struct fake *fake, const struct tm_table *table, uint64_t i
     return (uint8_t *)chunk + chunk->data_offset + (index & ((1 << CHUNK_SHIFT) - 1)) * table->element_size;
 }
 
+static void publish(struct fake *fake, struct tm_table *table, uint64_t count)
+{
+    fake_chunk(fake, table, count - 1)->used = ((count - 1) & ((1 << CHUNK_SHIFT) - 1)) + 1;
+    table->count = count;
+}
+
 void fake_init(struct fake *fake)
 {
     *fake = (struct fake){.data_size = 4 * TM_ROOT_ALIGN};
@@ -98,6 +104,7 @@ void fake_init(struct fake *fake)
     fake->state->frame_limit = 25;
     fake->state->started = UINT64_C(1700000000) * 1000000000;
     fake->state->shard_count = 2;
+    fake->state->check = tm_state_check(fake->state);
     fake->state->map = new_chunk(fake, TM_CHUNK_DIRECTORY, 0, sizeof(struct tm_chunk), 8, 1 << TM_DIRECTORY_BITS)->self;
     fake->state->stacks = new_table(fake, TM_CHUNK_STACKS, sizeof(struct tm_stack));
     fake->state->locations = new_table(fake, TM_CHUNK_LOCATIONS, sizeof(struct tm_location));
@@ -127,8 +134,9 @@ uint32_t fake_string(struct fake *fake, const void *bytes, uint32_t length)
         at = (at | (in_chunk - 1)) + 1;
     struct tm_string *string = element(fake, strings, at);
     string->length = length;
+    string->check = tm_string_check((uint32_t)at, bytes, length);
     memcpy(string + 1, bytes, length);
-    strings->count = at + units;
+    publish(fake, strings, at + units);
     return (uint32_t)at;
 }
 
@@ -138,8 +146,11 @@ uint32_t fake_location(struct fake *fake, const char *filename, const char *name
     struct tm_location location = {.filename = fake_string(fake, filename, (uint32_t)strlen(filename)),
                                    .name = fake_string(fake, name, (uint32_t)strlen(name)),
                                    .lineno = lineno};
-    memcpy(element(fake, locations, locations->count), &location, sizeof(location));
-    return (uint32_t)locations->count++;
+    uint32_t number = (uint32_t)locations->count;
+    location.check = tm_location_check(number, &location);
+    memcpy(element(fake, locations, number), &location, sizeof(location));
+    publish(fake, locations, number + 1);
+    return number;
 }
 
 uint32_t fake_stack(struct fake *fake, uint32_t parent, uint32_t location)
@@ -149,8 +160,11 @@ uint32_t fake_stack(struct fake *fake, uint32_t parent, uint32_t location)
     if (parent)
         memcpy(&below, element(fake, stacks, parent), sizeof(below));
     struct tm_stack stack = {.parent = parent, .location = location, .depth = below.depth + 1};
-    memcpy(element(fake, stacks, stacks->count), &stack, sizeof(stack));
-    return (uint32_t)stacks->count++;
+    uint32_t number = (uint32_t)stacks->count;
+    stack.check = tm_stack_check(number, &stack);
+    memcpy(element(fake, stacks, number), &stack, sizeof(stack));
+    publish(fake, stacks, number + 1);
+    return number;
 }
 
 struct tm_totals *fake_totals(struct fake *fake, uint32_t shard, uint32_t stack)
@@ -185,7 +199,7 @@ static void count(struct fake *fake, uint64_t size, uint32_t stack)
     struct tm_shard *shard = &fake->state->shards[stack & 1];
     struct tm_totals *totals = fake_totals(fake, stack & 1, stack);
     totals->bytes += (int64_t)size;
-    totals->blocks++;
+    totals->blocks += TM_COUNT_STEP;
     shard->live_bytes += (int64_t)size;
     uint64_t live = (uint64_t)(fake->state->shards[0].live_bytes + fake->state->shards[1].live_bytes);
     if (live > shard->peak)
@@ -209,7 +223,7 @@ void fake_foreign(struct fake *fake, uint64_t address, uint64_t size, uint32_t d
     struct tm_table *foreign = &fake->state->foreign;
     struct tm_foreign record = {.address = address, .size = size, .domain = domain, .stack = stack};
     memcpy(element(fake, foreign, foreign->count), &record, sizeof(record));
-    foreign->count++;
+    publish(fake, foreign, foreign->count + 1);
     if (stack)
         count(fake, size, stack);
 }

@@ -142,7 +142,7 @@ static void all_blocks(void **state)
     *fake_slot(fake, HEAP + 0x5000) = TM_SLOT_EXTENSION | 12345;                       /* left behind */
     *fake_slot(fake, HEAP + 0x6000) = TM_SLOT_CODE | 7 | (uint64_t)sample.other << 32; /* a traced code object */
     fake_totals(fake, sample.other & 1, sample.other)->bytes += 7;
-    fake_totals(fake, sample.other & 1, sample.other)->blocks++;
+    fake_totals(fake, sample.other & 1, sample.other)->blocks += TM_COUNT_STEP;
     fake->state->shards[sample.other & 1].live_bytes += 7;
     fake_foreign(fake, 0xdead, 4096, 99, sample.inner);
     fake_foreign(fake, 0xbeef, 4096, 99, 0);
@@ -495,9 +495,9 @@ static void negative_shards_are_summed(void **state)
     struct fake *fake = &sample.fake;
     /* allocated by one thread, freed by another */
     fake_totals(fake, 0, sample.inner)->bytes += 5000;
-    fake_totals(fake, 0, sample.inner)->blocks += 5;
+    fake_totals(fake, 0, sample.inner)->blocks += 5 * TM_COUNT_STEP;
     fake_totals(fake, 1, sample.inner)->bytes -= 5000;
-    fake_totals(fake, 1, sample.inner)->blocks -= 5;
+    fake_totals(fake, 1, sample.inner)->blocks -= 5 * TM_COUNT_STEP;
     fake->state->shards[0].live_bytes += 5000;
     fake->state->shards[1].live_bytes -= 5000;
     struct tm_model *model = open_sample(&sample);

@@ -8,6 +8,7 @@ from tm import _tm
 
 _root = ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(_tm.__file__), "tm_root"))
 CHUNK = 64
+COUNT_STEP = 1000003
 STATE = {"lost": (144, 8), "table_bytes": (160, 8), "leaf_count": (168, 4), "stacks": (16 + 8, 8),
          "locations": (48 + 8, 8), "strings": (80 + 8, 8), "tracing": (0, 4)}
 
@@ -22,7 +23,11 @@ def root_pid():
 
 def state(name):
     offset, size = STATE[name]
-    return _integer(_integer(_root + 32, 8) + CHUNK + offset, size)
+    value = _integer(_integer(_root + 32, 8) + CHUNK + offset, size)
+    if name == "lost":
+        assert value % COUNT_STEP == 0, value
+        value //= COUNT_STEP
+    return value
 
 
 def size_at(address):

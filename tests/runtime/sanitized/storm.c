@@ -203,7 +203,7 @@ int main(int argc, char **argv)
     tm_map_visit(add, &scanned);
     uint64_t live = tm_traced_bytes(&peak);
     printf("live %llu, scanned %llu, lost %llu, wrong %ld\n", (unsigned long long)live, (unsigned long long)scanned,
-           (unsigned long long)tm_runtime.state->lost, (long)wrong);
+           (unsigned long long)tm_runtime.state->lost / TM_COUNT_STEP, (long)wrong);
     return live != scanned || tm_runtime.state->lost || wrong;
 }
 
