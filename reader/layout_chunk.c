@@ -89,7 +89,8 @@ static bool fits_table(const struct tm_model *model, const struct tm_chunk *head
 {
     if (head->capacity != UINT64_C(1) << table->chunk_shift)
         return false;
-    bool counted = head->kind == TM_CHUNK_STACKS || head->kind == TM_CHUNK_LOCATIONS;
+    const struct layout *layout = model->private;
+    bool counted = layout->has_checks && (head->kind == TM_CHUNK_STACKS || head->kind == TM_CHUNK_LOCATIONS);
     return !counted || model->target->live || head->used == wanted || head->used == wanted + 1;
 }
 

@@ -18,14 +18,15 @@ def test_seed(path):
         evidence.ask(path, verb, "--json", tm=evidence.SANITIZED)
 
 
-def test_a_table_written_from_the_document_alone():
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_table_written_from_the_document_alone(version):
     """GIVEN tables that another program wrote after LAYOUT.md (make-corpus), THEN they are read, to the byte."""
-    folder = corpses.ROOT / "tests" / "fuzz" / "corpus" / "fuzz_table_file"
-    answer = evidence.ask(folder / "with-map.zst", "check", "--json").json()
+    path = corpses.ROOT / "tests" / "fuzz" / "corpus" / "fuzz_table_file" / ("with-map-%d.zst" % version)
+    answer = evidence.ask(path, "check", "--json").json()
     assert answer["findings"] == [] and "incomplete" not in answer
     assert answer["total"] == {"size": 100 + (5 << 30), "count": 2, "peak": 100 + (5 << 30), "lost": 0}
     places = [
         (stat["traceback"][0]["filename"], stat["traceback"][0]["lineno"], stat["size"])
-        for stat in evidence.ask(folder / "with-map.zst", "top", "--json").json()["stats"]
+        for stat in evidence.ask(path, "top", "--json").json()["stats"]
     ]
     assert places == [("/src/a.py", 20, 5 << 30), ("/src/a.py", 10, 100)]
