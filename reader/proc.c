@@ -18,7 +18,7 @@ struct process {
     size_t region_room;
     char **paths; /* of regions */
     size_t path_count;
-    int memory; /* /proc/PID/mem, once process_vm_readv(2) has turned out to be missing; otherwise -1 */
+    int memory; /* /proc/PID/mem, once process_vm_readv(2) has turned out to be missing or forbidden; otherwise -1 */
 };
 
 static ssize_t read_some(struct process *process, uint64_t address, void *buffer, size_t size)
@@ -26,13 +26,18 @@ static ssize_t read_some(struct process *process, uint64_t address, void *buffer
     if (process->memory < 0) {
         struct iovec local = {buffer, size}, remote = {(void *)(uintptr_t)address, size};
         ssize_t got = process_vm_readv(process->target.pid, &local, 1, &remote, 1, 0);
-        if (got >= 0 || errno != ENOSYS) /* a kernel without CONFIG_CROSS_MEMORY_ATTACH, or a seccomp filter */
+        /* A kernel without CONFIG_CROSS_MEMORY_ATTACH; or a seccomp filter, as Docker's, whose EPERM looks like the kernel's:
+         * the file asks for the same permission. */
+        int code = errno;
+        if (got >= 0 || (code != ENOSYS && code != EPERM))
             return got;
         char path[64];
         snprintf(path, sizeof(path), "/proc/%d/mem", (int)process->target.pid);
         process->memory = open(path, O_RDONLY | O_CLOEXEC);
-        if (process->memory < 0)
+        if (process->memory < 0) {
+            errno = code == EPERM ? code : errno;
             return -1;
+        }
     }
     return pread(process->memory, buffer, size, (off_t)address);
 }
