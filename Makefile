@@ -153,9 +153,9 @@ storm: ## kill a traced storm STORM_N times (default 1000), cut and bend what is
 	@STORM_N=$(STORM_N) tools/pytest tests/storm $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZ_S seconds (default 60) under ASan and UBSan
+fuzz: ## run every fuzz target for FUZZ_S seconds (default 60) under ASan and UBSan, on all processors
 	@tools/needs build fuzz
-	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang WERROR= fuzz-targets \
+	@$(MAKE) --no-print-directory $(JOBS) BUILD=build/fuzz CC=clang WERROR= fuzz-targets \
 	    SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 	@tools/fuzz $(FUZZ_S)
 
