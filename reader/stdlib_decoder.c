@@ -6,7 +6,8 @@
  *   stdlib_layout  how it lies in memory, version by version: data
  *   stdlib_memory  small reads at many places             stdlib_image  mapped files, interpreter's version, symbols
  *   stdlib_find    where the tables are                   stdlib_table  one hash table: recognise, walk, look up
- *   stdlib_text    file names                             stdlib_stacks tracebacks -> stacks of the model
+ *   stdlib_rehash  a table that was being rebuilt         stdlib_stacks tracebacks -> stacks of the model
+ *   stdlib_text    file names
  *   stdlib_blocks  blocks, one by one                     stdlib_decoder (this file) the model, and its proof
  *
  * Proof: every entry that the tables count was found, and the sizes add up to traced_memory, which tracemalloc keeps
@@ -16,10 +17,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cache.h"
 #include "stdlib_model.h"
+#include "stdlib_rehash.h"
 
 #define MAX_DOMAINS 4096
 #define LIVE_TRIES 5
@@ -78,24 +81,99 @@ static struct tm_error *count(struct tm_model *model, const struct tm_stdlib_tra
     return NULL;
 }
 
+/* Tables of which traces are missing may have been caught in a rehash: then each becomes two. */
+static struct tm_error *rebuild(struct tm_model *model)
+{
+    struct tm_stdlib *stdlib = model->private;
+    size_t tables = stdlib->domain_count;
+    struct tm_stdlib_domain *domains = reallocarray(stdlib->domains, 2 * tables, sizeof(*domains));
+    if (!domains)
+        return tm_error_no_memory();
+    stdlib->domains = domains;
+    for (size_t i = 0; i < tables; i++) {
+        struct tm_stdlib_table pair[2];
+        bool found;
+        struct tm_error *error = tm_stdlib_rehash(&stdlib->memory, &domains[i].table, pair, &found);
+        if (error)
+            return error;
+        if (!found)
+            continue;
+        stdlib->guessed |= pair[0].rest != 0;
+        domains[i].table = pair[0];
+        domains[stdlib->domain_count++] = (struct tm_stdlib_domain){pair[1], domains[i].domain};
+        stdlib->rebuilt = true;
+    }
+    return NULL;
+}
+
+/* All traces of all tables, into totals by stack. */
+static struct tm_error *walk(struct tm_model *model, struct tm_stdlib_walked *walked, uint64_t *sum)
+{
+    struct tm_stdlib *stdlib = model->private;
+    const struct tm_target *target = model->target;
+    *sum = 0;
+    struct tm_error *error = tm_stdlib_each_trace(model, false, count, sum, walked);
+    bool stands_still = !target->live || (target->face && target->face->flags & TM_FACE_STOPPED);
+    if (error || walked->endless || walked->walked >= stdlib->expected || !stands_still)
+        return error;
+    error = rebuild(model);
+    if (error || !stdlib->rebuilt)
+        return error;
+    memset(model->totals, 0, model->stack_count * sizeof(*model->totals));
+    *sum = 0;
+    return tm_stdlib_each_trace(model, false, count, sum, walked);
+}
+
 /* ---- proof -------------------------------------------------------------------------------------------------------- */
 
-/* Names why the numbers cannot be trusted to be all; nothing if they can. */
+__attribute__((format(printf, 2, 3))) static void say_proof(struct tm_model *model, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&model->proof, format, arguments) < 0)
+        model->proof = NULL;
+    va_end(arguments);
+}
+
+/* Whether all is there.  One trace may be in the middle of its way: tracemalloc counts it in the table, in traced_memory,
+ * in both, or in neither yet.  A
+ * rehash is begun by nothing else; but then the sums must be equal if something was put into the table by its shape. */
 static void prove(struct tm_model *model, const struct tm_stdlib_walked *walked, uint64_t sum)
 {
     struct tm_stdlib *stdlib = model->private;
-    struct tm_stdlib_stacks *stacks = &stdlib->stacks;
-    uint64_t peak = 0;
-    stdlib->walked = walked->walked;
-    stdlib->traced_known = tm_stdlib_traced_memory(&stdlib->memory, &stdlib->state, sum, &stdlib->traced_memory, &peak);
-    model->peak = peak > sum ? peak : sum;
-    if (walked->unreadable)
-        tm_model_incomplete(model, "%" PRIu64 " parts of tracemalloc's tables are missing: memory at 0x%" PRIx64 " %s",
-                            walked->unreadable, walked->fault.address, tm_outcome_text(walked->fault.outcome));
+    const char *rebuilt = stdlib->rebuilt ? "; rebuilt from a rehash in progress" : "";
+    bool all = walked->walked == stdlib->expected;
+    bool one_less = walked->walked + 1 == stdlib->expected && !model->target->live;
+    bool equal = stdlib->traced_memory == sum;
+    if (walked->unreadable || walked->torn || walked->endless || !stdlib->traced_known)
+        return;
+    stdlib->proven = (equal && (all || one_less)) || (all && stdlib->rebuilt && !stdlib->guessed);
+    if (!stdlib->proven)
+        return;
+    if (equal)
+        say_proof(model,
+                  "all %" PRIu64 " traces that the tables count are there%s, and their sizes add up to "
+                  "traced_memory, %" PRIu64 " bytes%s",
+                  walked->walked, all ? "" : ", but for one that was just being added", sum, rebuilt);
+    else
+        say_proof(model,
+                  "all %" PRIu64 " traces that the tables count are there, and their sizes add up to %" PRIu64
+                  " bytes; traced_memory, %" PRIu64 " bytes, did not count the one yet that was just being %s%s",
+                  walked->walked, sum, stdlib->traced_memory, sum > stdlib->traced_memory ? "added" : "removed",
+                  rebuilt);
+}
+
+/* Names why the numbers cannot be trusted to be all. */
+static void doubt_tables(struct tm_model *model, const struct tm_stdlib_walked *walked, uint64_t sum)
+{
+    struct tm_stdlib *stdlib = model->private;
     const char *why = stdlib->state.locked       ? "another thread was changing them at that moment"
                       : model->target->live      ? "they changed while they were read"
                       : model->target->truncated ? "the core is truncated"
                                                  : "they were being changed at that moment, or are damaged";
+    if (walked->unreadable)
+        tm_model_incomplete(model, "%" PRIu64 " parts of tracemalloc's tables are missing: memory at 0x%" PRIx64 " %s",
+                            walked->unreadable, walked->fault.address, tm_outcome_text(walked->fault.outcome));
     if (walked->endless)
         tm_model_incomplete(model, "tracemalloc's tables hold more traces than the %" PRIu64 " that they count: %s",
                             stdlib->expected, why);
@@ -110,20 +188,17 @@ static void prove(struct tm_model *model, const struct tm_stdlib_walked *walked,
     else if (stdlib->traced_memory != sum)
         tm_model_incomplete(model, "sizes add up to %" PRIu64 " bytes where tracemalloc counts %" PRIu64 ": %s", sum,
                             stdlib->traced_memory, why);
-    else if (walked->walked == stdlib->expected &&
-             asprintf(&model->proof,
-                      "all %" PRIu64 " traces that the tables count are there, and their sizes add up to "
-                      "traced_memory, %" PRIu64 " bytes",
-                      stdlib->expected, sum) < 0)
-        model->proof = NULL;
+}
+
+static void doubt_stacks(struct tm_model *model)
+{
+    const struct tm_stdlib_stacks *stacks = &((struct tm_stdlib *)model->private)->stacks;
+    const char *first = stacks->fault.outcome ? ": the first " : "";
+    const char *why = stacks->fault.outcome ? tm_outcome_text(stacks->fault.outcome) : "";
     if (stacks->damaged_tracebacks)
-        tm_model_incomplete(model, "%" PRIu64 " tracebacks cannot be read%s%s", stacks->damaged_tracebacks,
-                            stacks->fault.outcome ? ": the first " : "",
-                            stacks->fault.outcome ? tm_outcome_text(stacks->fault.outcome) : "");
+        tm_model_incomplete(model, "%" PRIu64 " tracebacks cannot be read%s%s", stacks->damaged_tracebacks, first, why);
     if (stacks->damaged_names)
-        tm_model_incomplete(model, "%" PRIu64 " file names cannot be read%s%s", stacks->damaged_names,
-                            stacks->fault.outcome ? ": the first " : "",
-                            stacks->fault.outcome ? tm_outcome_text(stacks->fault.outcome) : "");
+        tm_model_incomplete(model, "%" PRIu64 " file names cannot be read%s%s", stacks->damaged_names, first, why);
 }
 
 static struct tm_error *decode(struct tm_model *model)
@@ -136,7 +211,7 @@ static struct tm_error *decode(struct tm_model *model)
     struct tm_stdlib_walked walked;
     uint64_t sum = 0;
     if (!error)
-        error = tm_stdlib_each_trace(model, false, count, &sum, &walked);
+        error = walk(model, &walked, &sum);
     if (error)
         return error;
     model->tracer = "tracemalloc";
@@ -150,7 +225,14 @@ static struct tm_error *decode(struct tm_model *model)
     model->size = sum;
     model->count = walked.walked;
     stdlib->stacks.frozen = true;
+    stdlib->walked = walked.walked;
+    uint64_t peak = 0;
+    stdlib->traced_known = tm_stdlib_traced_memory(&stdlib->memory, &stdlib->state, sum, &stdlib->traced_memory, &peak);
+    model->peak = peak > sum ? peak : sum;
     prove(model, &walked, sum);
+    if (!stdlib->proven)
+        doubt_tables(model, &walked, sum);
+    doubt_stacks(model);
     return NULL;
 }
 

@@ -21,6 +21,7 @@ static const struct tm_stdlib_table_layout table_3_8 = {
     .entry_value = TM_STDLIB_NONE,
     .entry_size = 16,
     .domain_in_key = true,
+    .rehash_swaps_first = true,
     .nframe = 8,
     .nframe_bytes = 4,
     .total_nframe = TM_STDLIB_NONE, /* came with 3.9 (bpo-37961) */

@@ -40,13 +40,14 @@ struct tm_stdlib_table_layout {
 
     uint8_t entry_hash; /* `next` is at 0 */
     uint8_t entry_key;
-    uint8_t entry_value;  /* pointer; TM_STDLIB_NONE: the value itself follows the key */
-    uint8_t entry_size;   /* without a value that follows */
-    bool domain_in_key;   /* a key of 12 bytes is {address, domain}, packed */
-    uint8_t nframe;       /* in traceback_t */
-    uint8_t nframe_bytes; /* width of nframe */
-    uint8_t total_nframe; /* u16, or TM_STDLIB_NONE */
-    uint8_t first_frame;  /* in traceback_t */
+    uint8_t entry_value;     /* pointer; TM_STDLIB_NONE: the value itself follows the key */
+    uint8_t entry_size;      /* without a value that follows */
+    bool domain_in_key;      /* a key of 12 bytes is {address, domain}, packed */
+    bool rehash_swaps_first; /* the table points to the new buckets before the entries are moved; otherwise after */
+    uint8_t nframe;          /* in traceback_t */
+    uint8_t nframe_bytes;    /* width of nframe */
+    uint8_t total_nframe;    /* u16, or TM_STDLIB_NONE */
+    uint8_t first_frame;     /* in traceback_t */
 };
 
 /* frame_t: packed {u64 file name, u32 line} in every version */

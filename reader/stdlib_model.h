@@ -22,6 +22,9 @@ struct tm_stdlib {
     /* The proof */
     uint64_t expected; /* entries that the tables say they have */
     uint64_t walked;   /* entries that are there */
+    bool rebuilt;      /* from a rehash in progress */
+    bool guessed;      /* which includes a chain that nothing leads to */
+    bool proven;       /* what is there is all, but for a trace that was being added or removed */
     bool traced_known;
     uint64_t traced_memory;
 };

@@ -23,6 +23,12 @@ static inline uint64_t key_hash(const struct tm_stdlib_table *table, uint64_t ad
     return hash_pointer(address) ^ (table->key_size == 12 ? domain : 0);
 }
 
+uint64_t tm_stdlib_hash(const struct tm_stdlib_table *table, const uint8_t *entry)
+{
+    const uint8_t *key = entry + table->layout->entry_key;
+    return key_hash(table, tm_stdlib_u64(key), table->key_size == 12 ? tm_stdlib_u32(key + 8) : 0);
+}
+
 static bool optional_function(const struct tm_stdlib_memory *memory, const uint8_t *head, uint8_t offset)
 {
     return offset == TM_STDLIB_NONE || tm_stdlib_function(memory, tm_stdlib_u64(head + offset));
@@ -133,7 +139,11 @@ void tm_stdlib_table_sample(struct tm_stdlib_memory *memory, const struct tm_std
 void tm_stdlib_walk_init(struct tm_stdlib_walk *walk, struct tm_stdlib_memory *memory,
                          const struct tm_stdlib_table *table)
 {
-    *walk = (struct tm_stdlib_walk){.memory = memory, .table = table, .last_bucket = table->nbuckets};
+    *walk = (struct tm_stdlib_walk){
+        .memory = memory, .table = table, .bucket = table->first, .last_bucket = table->nbuckets};
+    if (table->rest)
+        walk->chains[walk->chain_count++] =
+            (struct tm_stdlib_chain){table->rest, table->rest_bucket, table->rest, 0, 1};
     /* A live table may gain a few entries while it is walked. */
     walk->limit = table->nentries + (memory->target->live ? table->nentries / 8 + 1024 : 0);
 }
@@ -322,7 +332,9 @@ bool tm_stdlib_table_find(struct tm_stdlib_memory *memory, const struct tm_stdli
     uint8_t scratch[64];
     uint64_t bucket = key_hash(table, address, domain) & (table->nbuckets - 1);
     const uint8_t *head = tm_stdlib_at(memory, &none, table->buckets + bucket * 8, 8, scratch);
-    uint64_t next = head ? tm_stdlib_u64(head) : 0;
+    uint64_t next = head && bucket >= table->first ? tm_stdlib_u64(head) : 0;
+    if (table->rest && bucket == table->rest_bucket)
+        next = table->rest;
     for (uint64_t steps = 0; next && steps <= CHAIN; steps++) {
         const uint8_t *entry = tm_stdlib_at(memory, &none, next, entry_size, scratch);
         if (!entry)

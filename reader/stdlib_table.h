@@ -17,6 +17,11 @@ struct tm_stdlib_table {
     uint64_t value_destroy;
     uint64_t allocate;
     uint32_t key_size;
+
+    /* Of a rehash in progress (stdlib_rehash.h), otherwise 0 */
+    uint64_t first; /* bucket; those before it were emptied */
+    uint64_t rest;  /* entry that begins a chain of rest_bucket, which no bucket leads to */
+    uint64_t rest_bucket;
 };
 
 struct tm_stdlib_trace {
@@ -29,6 +34,8 @@ struct tm_stdlib_trace {
 /* Reads the head of a table and tells whether it can be one: all that the program itself guarantees. */
 bool tm_stdlib_table_read(struct tm_stdlib_memory *memory, const struct tm_stdlib_table_layout *layout,
                           uint64_t address, struct tm_stdlib_table *ret);
+/* The hash that an entry ought to have, by its key. */
+uint64_t tm_stdlib_hash(const struct tm_stdlib_table *table, const uint8_t *entry);
 /* Whether the address leads to another table of the same kind, of whatever: same allocator, but other functions. */
 bool tm_stdlib_table_resembles(struct tm_stdlib_memory *memory, const struct tm_stdlib_table *table, uint64_t address);
 /* Of its first traces, those that are what they should be (hash of the key, bucket, traceback), and those that are not. */
