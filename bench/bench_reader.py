@@ -4,6 +4,7 @@
     make bench-reader                     1, 10 and, where disk and memory allow, 50 million live blocks
     make bench-reader ARGS='1 10'         millions of blocks
     make bench-reader ARGS='--keep 1'     leaves the cores in build/bench/
+    make bench-reader ARGS='--stdlib 5'   cores of the standard library's tracemalloc only, 25 frames deep
 
 Times are wall time from the start of the process to its end (in brackets: of a processor's work), the best of RUNS, with the
 files in the page cache.  Memory
@@ -27,6 +28,7 @@ TARGET = Path(__file__).with_name("reader_target.py")
 FOLDER = ROOT / "build" / "bench"
 RUNS = 5
 DISK, MEMORY = 130, 200  # bytes for each block, generously: of a core, of the program while it lives
+STDLIB_DISK, STDLIB_MEMORY = 200, 300  # of tracemalloc's
 
 GOALS = {  # seconds, at 10 million blocks
     "top": 0.1,
@@ -37,14 +39,20 @@ GOALS = {  # seconds, at 10 million blocks
 }
 
 
-def die_with_core(millions, name):
-    """A core of a traced program with so many million blocks: the kernel's, or where that goes elsewhere, gcore's."""
+STDLIB_GOALS = {"top": 0.5, "top through GDB alone": 3.0}  # seconds of work, at 5 million traces
+
+# GDB asks for every byte, as it must for a remote target or a core that was deleted.
+THROUGH_GDB = "python import sys; sys.modules['tm_gdb_commands'].core_file = lambda number: None"
+
+
+def die_with_core(millions, name, tracer=None):
+    """The kernel's core of a traced program with so many million blocks."""
     folder = FOLDER / ("%s-%d" % (name, millions))
     shutil.rmtree(str(folder), ignore_errors=True)
     folder.mkdir(parents=True)
     limit = resource.getrlimit(resource.RLIMIT_CORE)[1]
     subprocess.run(
-        [str(TM), "run", "-n", "25", "--", sys.executable, str(TARGET), str(millions * 1000000)],
+        (tracer or [str(TM), "run", "-n", "25", "--", sys.executable]) + [str(TARGET), str(millions * 1000000)],
         cwd=str(folder),
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (limit, limit)),
@@ -67,7 +75,7 @@ def wall(words):
     for _ in range(RUNS):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = time.perf_counter()
-        status = subprocess.call(words, stdout=subprocess.DEVNULL)
+        status = subprocess.call(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # GDB has warnings
         took = Took(time.perf_counter() - began)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         took.work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -108,7 +116,7 @@ def row(millions, what, seconds, more=""):
     goal = GOALS.get(what.split()[0]) if millions == 10 and not what.startswith(" ") else None
     verdict = "" if goal is None else "  goal %.1f s: %s" % (goal, "met" if seconds <= goal else "MISSED")
     work = "(%.3f s)" % seconds.work if isinstance(seconds, Took) else ""
-    print("%9d M  %-22s %8.3f s %10s  %s%s" % (millions, what, seconds, work, more, verdict), flush=True)
+    print("%9d M  %-24s %8.3f s %10s  %s%s" % (millions, what, seconds, work, more, verdict), flush=True)
     return goal is None or seconds <= goal
 
 
@@ -137,6 +145,28 @@ def ask(millions, core):
     return met
 
 
+def standard_library(millions):
+    """What tracemalloc left behind, without tm in the process."""
+    met = True
+    core = die_with_core(millions, "stdlib", [sys.executable, "-X", "tracemalloc=25"])
+    info = json.loads(subprocess.check_output([str(TM), "info", "--json", str(core)]))
+    print("            core: %.2f GB; %d traces, %d stacks; %s" % (
+        os.stat(str(core)).st_size / 1e9, info["total"]["count"], info["table"]["stacks"], info.get("proof", "NOT PROVEN")))
+    gdb = ["gdb", "-batch", "-nx", "-ex", "set debuginfod enabled off", "-c", str(core), "-x", str(ROOT / "gdb" / "tm_gdb.py")]
+    asked = [(words, [str(TM), words.split()[0], str(core)] + words.split()[1:]) for words in (
+        "top", "top --by traceback", "check", "blocks")]
+    if shutil.which("gdb"):
+        asked += [("GDB without a command", gdb), ("top through GDB", gdb + ["-ex", "tm top"]),
+                  ("top through GDB alone", gdb + ["-ex", THROUGH_GDB, "-ex", "tm top"])]
+    for what, command in asked:
+        took = wall(command)
+        goal = STDLIB_GOALS.get(what) if millions == 5 else None
+        verdict = "" if goal is None else "  goal %.1f s: %s" % (goal, "met" if took.work <= goal else "MISSED")
+        row(millions, what, took, verdict)
+        met &= goal is None or took.work <= goal
+    return met
+
+
 def in_process(millions):
     done = subprocess.run(
         [sys.executable, "-X", "tracemalloc=25", str(TARGET), str(millions * 1000000), "measure"],
@@ -148,12 +178,12 @@ def in_process(millions):
         took["more_memory"] / 1e6, took["take_snapshot"], took["statistics"]))
 
 
-def room_for(millions):
+def room_for(millions, disk_each=DISK, memory_each=MEMORY):
     available = next(int(line.split()[1]) * 1024 for line in open("/proc/meminfo") if line.startswith("MemAvailable"))
     disk = shutil.disk_usage(str(FOLDER)).free
-    if millions * 1e6 * MEMORY > available or millions * 1e6 * DISK * 2 > disk:
+    if millions * 1e6 * memory_each > available or millions * 1e6 * disk_each * 2 > disk:
         print("%9d M  left out: it takes up to %.0f GB of memory and %.0f GB of disk" % (
-            millions, millions * MEMORY / 1e3, millions * DISK / 1e3))
+            millions, millions * memory_each / 1e3, millions * disk_each / 1e3))
         return False
     return True
 
@@ -161,13 +191,14 @@ def room_for(millions):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("millions", type=int, nargs="*", default=[1, 10, 50], help="of live blocks")
+    parser.add_argument("--stdlib", action="store_true", help="the standard library's tables only")
     parser.add_argument("--keep", action="store_true", help="leave the cores where they are")
     options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     print("CPython %s, %d processors, load %.1f\n" % (sys.version.split()[0], os.cpu_count(), os.getloadavg()[0]))
     met = True
     for millions in options.millions:
-        if not room_for(millions):
+        if options.stdlib or not room_for(millions):
             continue
         core = die_with_core(millions, "reader")
         met &= ask(millions, core)
@@ -177,9 +208,13 @@ def main():
         if not options.keep:
             for name in ("reader", "other"):
                 shutil.rmtree(str(FOLDER / ("%s-%d" % (name, millions))), ignore_errors=True)
-    for millions in (1, 5):
-        if millions <= max(options.millions) and room_for(millions):
-            in_process(millions)
+    for millions in options.millions if options.stdlib else (1, 5):
+        if millions <= max(options.millions) and room_for(millions, STDLIB_DISK, STDLIB_MEMORY):
+            met &= standard_library(millions)
+            if not options.stdlib:
+                in_process(millions)
+            if not options.keep:
+                shutil.rmtree(str(FOLDER / ("stdlib-%d" % millions)), ignore_errors=True)
     print("\nall goals met" if met else "\nNOT all goals met")
     return 0 if met else 1
 

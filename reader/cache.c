@@ -6,32 +6,48 @@
 
 #define BLOCK_BITS 16
 #define BLOCK_SIZE (UINT64_C(1) << BLOCK_BITS)
-/* 64 MiB at most: a block that is needed takes the place of whichever lies there. */
-#define SLOTS 1024
+/* 64 MiB at most: a block that is needed takes the place of the one that was used longest ago in its set.  Hash tables are
+ * read in several places at once, which may lie a multiple of any size apart. */
+#define SETS 256
+#define WAYS 4
 
 struct cache_block {
     uint64_t address; /* of its first byte */
     uint64_t valid;   /* bytes read; 0: the slot is empty */
+    uint64_t used;    /* when it was last needed */
     struct tm_fault fault;
     uint8_t *bytes;
 };
 
 struct tm_cache {
-    struct cache_block slots[SLOTS];
+    struct cache_block slots[SETS][WAYS];
+    uint64_t clock;
 };
 
 void tm_cache_destroy(struct tm_cache *cache)
 {
     if (!cache)
         return;
-    for (size_t i = 0; i < SLOTS; i++)
-        free(cache->slots[i].bytes);
+    for (size_t i = 0; i < SETS * WAYS; i++)
+        free(cache->slots[i / WAYS][i % WAYS].bytes);
     free(cache);
+}
+
+/* The slot that holds the block, or is to hold it. */
+static struct cache_block *find_slot(struct tm_cache *cache, uint64_t start)
+{
+    struct cache_block *set = cache->slots[(start >> BLOCK_BITS) % SETS], *oldest = set;
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (set[way].valid && set[way].address == start)
+            return &set[way];
+        if (set[way].used < oldest->used)
+            oldest = &set[way];
+    }
+    return oldest;
 }
 
 static struct cache_block *load(struct tm_cache *cache, struct tm_target *target, uint64_t address)
 {
-    struct cache_block *block = &cache->slots[(address >> BLOCK_BITS) % SLOTS];
     const struct tm_region *region = tm_target_region(target, address);
     if (!region)
         return NULL;
@@ -40,6 +56,8 @@ static struct cache_block *load(struct tm_cache *cache, struct tm_target *target
     uint64_t end = start + (BLOCK_SIZE - 1); /* last byte; no overflow */
     if (start < region->start)
         start = region->start;
+    struct cache_block *block = find_slot(cache, start);
+    block->used = ++cache->clock;
     if (block->valid && block->address == start && address - start < block->valid)
         return block;
     if (!block->bytes) {

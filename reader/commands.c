@@ -505,6 +505,8 @@ static struct tm_error *open_model(struct tm_request *request)
                     ? tm_target_open_face(request->face, &request->target)
                     : tm_target_open_source(request->face, request->source, &request->target);
     if (!error)
+        request->target->still = request->standstill || request->face->flags & TM_FACE_STOPPED;
+    if (!error)
         error = tm_model_open_tracer(request->target, request->tracer, &request->model);
     return error ? error : tm_request_select(request, request->model, &request->selection);
 }

@@ -106,6 +106,12 @@ static struct tm_error *rebuild(struct tm_model *model)
     return NULL;
 }
 
+/* Tables that change while they are read tell nothing of the moment. */
+static bool moves(const struct tm_target *target)
+{
+    return target->live && !target->still;
+}
+
 /* All traces of all tables, into totals by stack. */
 static struct tm_error *walk(struct tm_model *model, struct tm_stdlib_walked *walked, uint64_t *sum)
 {
@@ -113,8 +119,7 @@ static struct tm_error *walk(struct tm_model *model, struct tm_stdlib_walked *wa
     const struct tm_target *target = model->target;
     *sum = 0;
     struct tm_error *error = tm_stdlib_each_trace(model, false, count, sum, walked);
-    bool stands_still = !target->live || (target->face && target->face->flags & TM_FACE_STOPPED);
-    if (error || walked->endless || walked->walked >= stdlib->expected || !stands_still)
+    if (error || walked->endless || walked->walked >= stdlib->expected || moves(target))
         return error;
     error = rebuild(model);
     if (error || !stdlib->rebuilt)
@@ -143,7 +148,7 @@ static void prove(struct tm_model *model, const struct tm_stdlib_walked *walked,
     struct tm_stdlib *stdlib = model->private;
     const char *rebuilt = stdlib->rebuilt ? "; rebuilt from a rehash in progress" : "";
     bool all = walked->walked == stdlib->expected;
-    bool one_less = walked->walked + 1 == stdlib->expected && !model->target->live;
+    bool one_less = walked->walked + 1 == stdlib->expected && !moves(model->target);
     bool equal = stdlib->traced_memory == sum;
     if (walked->unreadable || walked->torn || walked->endless || !stdlib->traced_known)
         return;
@@ -168,7 +173,7 @@ static void doubt_tables(struct tm_model *model, const struct tm_stdlib_walked *
 {
     struct tm_stdlib *stdlib = model->private;
     const char *why = stdlib->state.locked       ? "another thread was changing them at that moment"
-                      : model->target->live      ? "they changed while they were read"
+                      : moves(model->target)     ? "they changed while they were read, which --stop would prevent"
                       : model->target->truncated ? "the core is truncated"
                                                  : "they were being changed at that moment, or are damaged";
     if (walked->unreadable)
@@ -335,7 +340,7 @@ static struct tm_error *open_tables(struct tm_target *target, struct tm_model **
 {
     struct tm_model *best = NULL;
     struct tm_error *error = try_open(target, &best);
-    for (int i = 0; i < LIVE_TRIES && target->live && !tm_target_interrupted(target); i++) {
+    for (int i = 0; i < LIVE_TRIES && moves(target) && !tm_target_interrupted(target); i++) {
         if (error ? error->code != TM_ERROR_NOT_STARTED || i == 2 : !best || !doubt(best))
             break;
         nanosleep(&(struct timespec){.tv_nsec = 2000000L << i}, NULL);

@@ -34,12 +34,20 @@ static bool optional_function(const struct tm_stdlib_memory *memory, const uint8
     return offset == TM_STDLIB_NONE || tm_stdlib_function(memory, tm_stdlib_u64(head + offset));
 }
 
+/* Thousands of pointers lead elsewhere: a debugger is not to be asked for what is not in the list of regions. */
+static bool may_be_table(const struct tm_stdlib_memory *memory, const struct tm_stdlib_table_layout *layout,
+                         uint64_t address)
+{
+    return tm_stdlib_pointer(address) && address % 8 == 0 &&
+           tm_target_available(memory->target, address, layout->size, NULL) == layout->size;
+}
+
 bool tm_stdlib_table_read(struct tm_stdlib_memory *memory, const struct tm_stdlib_table_layout *layout,
                           uint64_t address, struct tm_stdlib_table *ret)
 {
     uint8_t head[256];
     struct tm_stdlib_window none = {0};
-    if (!tm_stdlib_pointer(address) || address % 8)
+    if (!may_be_table(memory, layout, address))
         return false;
     const uint8_t *bytes = tm_stdlib_at(memory, &none, address, layout->size, head);
     if (!bytes)
@@ -89,7 +97,7 @@ bool tm_stdlib_table_resembles(struct tm_stdlib_memory *memory, const struct tm_
     const struct tm_stdlib_table_layout *layout = table->layout;
     uint8_t scratch[256];
     struct tm_stdlib_window none = {0};
-    if (!tm_stdlib_pointer(address) || address % 8)
+    if (!may_be_table(memory, layout, address))
         return false;
     const uint8_t *bytes = tm_stdlib_at(memory, &none, address, layout->size, scratch);
     if (!bytes)

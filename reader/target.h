@@ -62,7 +62,8 @@ struct tm_target {
     pid_t pid;              /* of the program that the target is or was; 0: unknown */
     char *program;          /* its command line, or the best known part of it; or NULL */
     int signal;             /* that killed it; 0: unknown or alive */
-    bool live;              /* it may change while it is read */
+    bool live;              /* a process, which may change while it is read */
+    bool still;             /* ... but stands still for that long */
     bool truncated;         /* the core file ends before its memory does */
     struct tm_cache *cache; /* for tm_target_peek() */
     int64_t asked;          /* when interrupted() was last asked, milliseconds */

@@ -146,8 +146,9 @@ class _Call:
 
     def read(self, _data, address, buffer, size):
         try:
-            block = bytes(self.target.read(address, size) or b"")[:size]
-            ctypes.memmove(buffer, block, len(block))
+            block = memoryview(self.target.read(address, size) or b"")[:size].cast("B")
+            if block:
+                memoryview((ctypes.c_char * len(block)).from_address(buffer)).cast("B")[:] = block
             return len(block) or -1
         except KeyboardInterrupt:
             self.stopped = True
