@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A storm of allocations from several threads, killed at a random moment: every corpse reads, and its totals are those of
-a full scan but for what each thread was just doing."""
+"""A storm of allocations from several threads, killed at a random moment: every corpse reads.  Its totals are those of a full
+scan but for what each thread was just doing, what a witness saw alive is there, and `lost` says how much is not."""
 import os
 import random
 import shutil
 import signal
 import struct
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,57 +16,17 @@ import corpses
 import evidence
 from interpreters import PYTHONS
 
-THREADS = 4
+TARGET = Path(__file__).resolve().parent / "storm_target.py"
+BIGGEST = 4 << 20  # of the blocks that it makes
 
-# Two threads under the GIL (blocks that come, go, grow; and the main thread, which only allocates, so that what strikes it
-# strikes in the hooks often enough), two without (the raw domain, by ctypes, which lets go of the GIL).
-PROGRAM = """\
-import ctypes, random, sys, threading
-
-raw = ctypes.CDLL(None)
-for name, result, arguments in (
-    ("PyMem_RawMalloc", ctypes.c_void_p, [ctypes.c_size_t]),
-    ("PyMem_RawRealloc", ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t]),
-    ("PyMem_RawFree", None, [ctypes.c_void_p]),
-):
-    function = getattr(raw, name)
-    function.restype, function.argtypes = result, arguments
-
-def under_gil(seed):
-    chance, keep = random.Random(seed), {}
-    while True:
-        key = chance.randrange(500)
-        how = chance.randrange(4)
-        if how == 0:
-            keep[key] = bytes(chance.randrange(2000))
-        elif how == 1:
-            keep[key] = [bytearray(10) for i in range(chance.randrange(20))]
-        elif how == 2 and isinstance(keep.get(key), list):
-            for item in keep[key]:
-                item.extend(b"x" * chance.randrange(100))
-        else:
-            keep.pop(key, None)
-
-def without_gil(seed):
-    chance, keep = random.Random(seed), [None] * 200
-    while True:
-        at = chance.randrange(200)
-        if keep[at] is None:
-            keep[at] = raw.PyMem_RawMalloc(chance.randrange(1, 5000))
-        elif chance.randrange(3):
-            keep[at] = raw.PyMem_RawRealloc(keep[at], chance.randrange(1, 5000))
-        else:
-            raw.PyMem_RawFree(keep[at])
-            keep[at] = None
-
-for number, function in enumerate((under_gil, without_gil, without_gil)):
-    threading.Thread(target=function, args=(number,), daemon=True).start()
-print("ready", flush=True)
-while True:
-    [bytes(i) for i in range(600)]
-"""
-
-KINDS = {"file": signal.SIGKILL, "segv": signal.SIGSEGV, "abrt": signal.SIGABRT}
+KINDS = {
+    "file": signal.SIGKILL,
+    "full": signal.SIGKILL,  # a table file that could not grow
+    "segv": signal.SIGSEGV,
+    "abrt": signal.SIGABRT,
+    "bus": signal.SIGBUS,
+}
+IN_FILE = ("file", "full")
 
 
 def in_our_hook(core):
@@ -86,63 +47,106 @@ def in_our_hook(core):
     return False
 
 
-def strike(python, folder, kind, chance):
-    """Kills a storm; the path of what is left."""
-    program = evidence.write_program(folder, PROGRAM, "storm_program.py")
-    env = corpses.clean_environment(**({"PYTHONTM_FILE": "storm.tm"} if kind == "file" else {}))
-    process = corpses.start(corpses.traced(python, program, n=chance.choice([1, 5, 25])), folder, env=env)
-    try:
-        corpses.wait_until_ready(process)
-        time.sleep(chance.expovariate(1 / 0.03))
-    finally:
-        process.send_signal(KINDS[kind])
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == -KINDS[kind], (process.returncode, err)
-    if kind == "file":
-        return folder / "storm.tm"
-    (core,) = folder.glob("core*")
-    return core
+class Corpse:
+    """One storm, killed."""
+
+    def __init__(self, python, folder, kind, chance):
+        self.kind, self.folder = kind, folder
+        self.gil, self.raw = chance.randrange(4), chance.randrange(4)
+        self.threads = self.gil + self.raw + 1
+        env = corpses.clean_environment(**({"PYTHONTM_FILE": "storm.tm"} if kind in IN_FILE else {}))
+        words = [TARGET, self.gil, self.raw, chance.random(), "witness", *(["full"] if kind == "full" else [])]
+        process = corpses.start(corpses.traced(python, *words, n=chance.choice([1, 5, 25])), folder, env=env)
+        try:
+            corpses.wait_until_ready(process)
+            time.sleep(chance.expovariate(1 / 0.05))
+            if kind not in IN_FILE and corpses.kernel_writes_cores() is not None:
+                corpses.gcore(process.pid, folder)
+                process.kill()
+            else:
+                process.send_signal(KINDS[kind])
+        finally:
+            if process.poll() is None and process.returncode is None:
+                try:
+                    _, err = process.communicate(timeout=60)
+                except Exception:
+                    process.kill()
+                    raise
+        assert process.returncode in (-KINDS[kind], -signal.SIGKILL), (process.returncode, err)
+        (self.path,) = [folder / "storm.tm"] if kind in IN_FILE else folder.glob("core*")
+
+    def ask(self, *words, statuses=(0, 3)):
+        answer = storm.Try(self.path, *words)
+        assert answer.status in statuses, answer.answer
+        return answer
+
+    def witnessed(self):
+        """What was alive and left alone: {address: size}."""
+        alive, changing = {}, 0
+        for busy, address, size in struct.iter_unpack("<QQQ", (self.folder / "witness").read_bytes()):
+            changing += busy
+            if address and not busy:
+                alive[address] = size
+        assert changing <= self.threads
+        return alive
+
+    def judge(self):
+        """None if all is exact, otherwise by how much it differs: (blocks, stacks)."""
+        check = self.ask("check")
+        said = check.said
+        missing = [note for note in said.get("incomplete", []) if "do not add up" not in note]
+        assert not missing, check.answer
+        total, scan = said["total"], said["scan"]
+        assert self.kind == "full" or total["lost"] == 0, check.answer
+        assert total["count"] > 300, check.answer
+        blocks = abs(scan["count"] - total["count"])
+        assert blocks <= self.threads, check.answer
+        assert abs(scan["size"] - total["size"]) <= self.threads * BIGGEST, check.answer
+        # A realloc takes a block from one stack and gives it to another: two for each thread.
+        assert said["different_stacks"] <= 2 * self.threads, check.answer
+
+        top = self.ask("top", "3")
+        assert top.said["total"] == total and top.said["stats"], top.answer
+        assert top.status == 0 or check.status == 3, (top.answer, check.answer)
+
+        found = self.ask("blocks", "--all", "--no-source").said["blocks"]
+        assert len(found) == scan["count"]
+        found = {int(block["address"], 16): block["size"] for block in found}
+        alive = self.witnessed()
+        gone = {address for address, size in alive.items() if found.get(address) != size}
+        assert len(gone) <= total["lost"], (gone, check.answer)
+        return None if check.status == 0 else (blocks, said["different_stacks"])
 
 
-def judge(path):
-    """The corpse's story: None if all is exact, otherwise by how much it differs."""
-    check = storm.Try(path, "check")
-    assert check.status in (0, 3), check.answer
-    said = check.said
-    missing = [note for note in said.get("incomplete", []) if "do not add up" not in note]
-    assert not missing, check.answer
-    assert said["total"]["lost"] == 0, check.answer
-    blocks = abs(said["scan"]["count"] - said["total"]["count"])
-    assert blocks <= THREADS, check.answer
-    # A realloc takes a block from one stack and gives it to another: two for each thread.
-    assert said["different_stacks"] <= 2 * THREADS, check.answer
-    top = storm.Try(path, "top", "3")
-    assert top.status in (0, 3) and top.said["total"]["count"] == said["total"]["count"]
-    assert top.status == 0 or check.status == 3
-    assert top.said["stats"], top.answer
-    return None if check.status == 0 else (blocks, said["different_stacks"])
-
-
-def test_crash_storm(tmp_path):
-    kinds = list(KINDS) if corpses.kernel_writes_cores() is None else ["file"]
+def kill_storms(kind, runs, tmp_path, gather):
     seed = int(os.environ.get("STORM_SEED") or 0)
-    told, hooks, started = {kind: [] for kind in kinds}, [], time.monotonic()
-    for number in range(storm.N):
-        chance = random.Random("%d/%d" % (seed, number))
-        kind = kinds[number % len(kinds)]
+    for number in range(runs):
         folder = tmp_path / str(number)
         folder.mkdir()
-        path = strike(PYTHONS[number // len(kinds) % len(PYTHONS)], folder, kind, chance)
-        told[kind].append(judge(path))
-        if kind == "segv":
-            hooks.append(in_our_hook(path))
-        shutil.rmtree(folder)
-    for kind in kinds:
-        differ = [story for story in told[kind] if story]
-        print("%s: %d corpses, all read; %d caught in the middle of a change, by at most %d blocks" % (
-            kind, len(told[kind]), len(differ), max((blocks for blocks, _ in differ), default=0)))  # fmt: skip
-    print("SIGSEGV struck inside the hooks %d of %d times; %.0f s in all" % (
-        sum(hooks), len(hooks), time.monotonic() - started))  # fmt: skip
+        chance = random.Random("%s/%d/%d" % (kind, seed, number))
+        corpse = Corpse(PYTHONS[number % len(PYTHONS)], folder, kind, chance)
+        gather(corpse, corpse.judge())
+        shutil.rmtree(str(folder))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_crash_storm(kind, tmp_path):
+    stories, hooks, lost, alive, started = [], 0, 0, 0, time.monotonic()
+
+    def gather(corpse, story):
+        nonlocal hooks, lost, alive
+        stories.append(story)
+        alive += len(corpse.witnessed())
+        hooks += corpse.path.name.startswith("core") and in_our_hook(corpse.path)
+        lost += corpse.ask("top", "1").said["total"]["lost"] > 0
+
+    kill_storms(kind, -(-storm.N // len(KINDS)), tmp_path, gather)
+    differ = [story for story in stories if story]
+    print("%s: %d corpses, all read; %d caught in the middle of a change, by at most %d blocks; %d witnessed blocks, %d struck in "
+          "a hook, %d had lost something; %.0f s" % (kind, len(stories), len(differ), max((blocks for blocks, _ in differ), default=0),
+                                                    alive, hooks, lost, time.monotonic() - started))  # fmt: skip
+    assert alive
+    assert kind != "full" or lost == len(stories)
 
 
 @pytest.mark.skipif(corpses.kernel_writes_cores() is not None, reason=str(corpses.kernel_writes_cores()))
@@ -159,9 +163,11 @@ def test_struck_inside_the_hook(newest, tmp_path):
         process.send_signal(signal.SIGSEGV)
         process.communicate(timeout=60)
         (core,) = folder.glob("core*")
-        judge(core)
+        check = storm.Try(core, "check")
+        assert check.status in (0, 3), check.answer
+        assert abs(check.said["scan"]["count"] - check.said["total"]["count"]) <= 1, check.answer
         inside = in_our_hook(core)
-        shutil.rmtree(folder)
+        shutil.rmtree(str(folder))
         if inside:
             return
     raise AssertionError("never inside the hook")
