@@ -18,16 +18,16 @@ SECONDS = 2  # of processor time, with sanitizers: none may take longer
 
 
 class Try:
-    """One answer of the sanitized command line."""
+    """One answer of the command line: the sanitized one, if no other is named."""
 
-    def __init__(self, path, *words):
+    def __init__(self, path, *words, tm=SANITIZED):
         verb, *rest = words
         self.what = (str(path), *words)
         env = corpses.clean_environment(
             ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:exitcode=99:allocator_may_return_null=1", UBSAN_OPTIONS="exitcode=98"
         )
         process = subprocess.Popen(
-            [str(SANITIZED), verb, str(path), *rest, "--json"],
+            [str(tm), verb, str(path), *rest, "--json"],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
