@@ -144,6 +144,7 @@ class Target(tm_engine.Target):
         connection = getattr(self.inferior, "connection", None)
         kind = connection.type if connection is not None else None  # GDB 11 and later
         self.core = kind == "core"
+        self.process_id = self.inferior.pid
         self.nothing = self.inferior.pid == 0  # a core's is never 0; a new inferior has the connection of the last one
         if self.nothing:
             pass

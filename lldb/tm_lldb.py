@@ -162,6 +162,7 @@ class Target(Base):
         state = self.process.GetState() if self.process.IsValid() else lldb.eStateInvalid
         none = (lldb.eStateInvalid, lldb.eStateUnloaded, lldb.eStateConnected, lldb.eStateExited, lldb.eStateDetached)
         self.nothing = state in none
+        self.process_id = 0 if self.nothing else self.process.GetProcessID() & 0x7FFFFFFF
         self.stopped = state not in (lldb.eStateRunning, lldb.eStateStepping)
         if self.nothing:
             pass
@@ -222,7 +223,9 @@ class Target(Base):
             address = context.GetSymbol().GetStartAddress().GetLoadAddress(self.target)
             if address != lldb.LLDB_INVALID_ADDRESS:
                 return address
-        return None
+        head, dot, members = name.partition(".")
+        value = dot and self.target.FindFirstGlobalVariable(head).GetValueForExpressionPath(dot + members)
+        return value.GetLoadAddress() if value and value.IsValid() else None
 
 
 # ---- the commands ----------------------------------------------------------------------------------------------------

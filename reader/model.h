@@ -94,6 +94,9 @@ struct tm_model_ops {
     struct tm_error *(*find_block)(struct tm_model *model, uint64_t address, struct tm_block *ret, bool *found);
     /* Looks at every part of the table for damage beyond what opening it found.  May be NULL. */
     struct tm_error *(*check)(struct tm_model *model, tm_finding_fn fn, void *context);
+    /* What symbols and debug information say of the table: a sentence, to be freed; *agree: nothing speaks against it;
+     * *silent: there are none.  May be NULL. */
+    char *(*symbols)(struct tm_model *model, bool *agree, bool *silent);
     /* Releases `private` only. */
     void (*destroy)(struct tm_model *model);
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "stdlib_model.h"
+#include "stdlib_symbols.h"
 
 #define RADIX_BITS 11
 #define BATCH 4096
@@ -298,9 +299,10 @@ struct tm_error *tm_stdlib_check(struct tm_model *model, tm_finding_fn fn, void 
     if (stdlib->traced_known && sum != (stdlib->proven ? model->size : stdlib->traced_memory))
         say(fn, context, "sizes add up to %" PRIu64 " bytes, where tracemalloc counts %" PRIu64, sum,
             stdlib->traced_memory);
-    char finding[256];
-    if (!tm_stdlib_symbols_agree(&stdlib->memory, &stdlib->state, finding, sizeof(finding)))
-        say(fn, context, "%s", finding);
+    char *sentence;
+    if (tm_stdlib_compare(&stdlib->memory, &stdlib->state, &sentence) == TM_STDLIB_CONTRADICTS)
+        say(fn, context, "%s", sentence);
+    free(sentence);
     if (overlaps)
         say(fn, context, "%" PRIu64 " blocks begin within another one; the first at 0x%" PRIx64, overlaps, example);
     free(collection.blocks);

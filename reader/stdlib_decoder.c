@@ -4,10 +4,10 @@
  * anything in the target.
  *
  *   stdlib_layout  how it lies in memory, version by version: data
- *   stdlib_memory  small reads at many places             stdlib_image  mapped files, interpreter's version, symbols
+ *   stdlib_memory  small reads at many places             stdlib_image  mapped files, interpreter's version
  *   stdlib_find    where the tables are                   stdlib_table  one hash table: recognise, walk, look up
  *   stdlib_rehash  a table that was being rebuilt         stdlib_stacks tracebacks -> stacks of the model
- *   stdlib_text    file names
+ *   stdlib_text    file names                             stdlib_symbols, stdlib_dwarf  what files on disk say of it
  *   stdlib_blocks  blocks, one by one                     stdlib_decoder (this file) the model, and its proof
  *
  * Proof: every entry that the tables count was found, and the sizes add up to traced_memory, which tracemalloc keeps
@@ -23,6 +23,7 @@
 #include "cache.h"
 #include "stdlib_model.h"
 #include "stdlib_rehash.h"
+#include "stdlib_symbols.h"
 
 #define MAX_DOMAINS 4096
 #define LIVE_TRIES 5
@@ -223,6 +224,8 @@ static struct tm_error *decode(struct tm_model *model)
     snprintf(model->python, sizeof(model->python), "%s", state->python);
     model->python_version = state->version;
     model->pid = model->target->pid;
+    if (!model->pid && model->target->face)
+        model->pid = model->target->face->process;
     model->tracing = state->tracing;
     model->frame_limit = state->max_nframe ? state->max_nframe : stdlib->stacks.max_nframe;
     if (!model->frame_limit)
@@ -254,11 +257,22 @@ static void destroy(struct tm_model *model)
     free(stdlib);
 }
 
+static char *symbols(struct tm_model *model, bool *agree, bool *silent)
+{
+    struct tm_stdlib *stdlib = model->private;
+    char *sentence;
+    enum tm_stdlib_verdict verdict = tm_stdlib_compare(&stdlib->memory, &stdlib->state, &sentence);
+    *agree = verdict != TM_STDLIB_CONTRADICTS;
+    *silent = verdict == TM_STDLIB_SILENT;
+    return sentence;
+}
+
 static const struct tm_model_ops ops = {
     .each_block = tm_stdlib_each_block,
     .each_foreign = tm_stdlib_each_foreign,
     .find_block = tm_stdlib_find_block,
     .check = tm_stdlib_check,
+    .symbols = symbols,
     .destroy = destroy,
 };
 

@@ -6,18 +6,15 @@
  * whose functions are code, whose size is a power of two, and whose keys hash to where they lie, with traces of at
  * least one frame.  Symbols are used for one thing only: to tell whether 3.8 to 3.11 are tracing at that moment.
  */
-#include "stdlib_find.h"
+#include "stdlib_symbols.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define CHUNK (UINT64_C(1) << 20)
 #define NEAR 1024 /* bytes around the slot in which its neighbours are looked for */
 #define MAX_DOMAINS 65536
-#define RUNTIME_SIZE (UINT64_C(1) << 20) /* sizeof(_PyRuntime) is less in every version */
-#define MAX_SAMPLES 4096                 /* tables that look right from outside; an honest program has one or two */
-#define AROUND (UINT64_C(32) << 20)      /* the regions of one image lie closer together */
+#define MAX_SAMPLES 4096            /* tables that look right from outside; an honest program has one or two */
+#define AROUND (UINT64_C(32) << 20) /* the regions of one image lie closer together */
 #define NEIGHBOURS 256
 
 /* ---- neighbours of the slot --------------------------------------------------------------------------------------- */
@@ -240,7 +237,7 @@ struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdli
         if (layout->fixed)
             ret->config_at = ret->slot + layout->config;
         else
-            ret->config_at = tm_stdlib_image_symbol(memory, image, "_Py_tracemalloc_config");
+            ret->config_at = tm_stdlib_symbol(memory, image, "_Py_tracemalloc_config");
         if (ret->config_at && !read_config(memory, ret->config_at, &ret->tracing, &ret->max_nframe))
             ret->config_at = 0;
         uint8_t lock;
@@ -307,17 +304,4 @@ bool tm_stdlib_traced_memory(struct tm_stdlib_memory *memory, struct tm_stdlib_s
         return false;
     *peak = peak_near(memory, state->traced_at, *ret);
     return true;
-}
-
-bool tm_stdlib_symbols_agree(struct tm_stdlib_memory *memory, const struct tm_stdlib_state *state, char *finding,
-                             size_t room)
-{
-    bool fixed = state->family->state->fixed;
-    const char *name = fixed ? "_PyRuntime" : "tracemalloc_traces";
-    uint64_t address = tm_stdlib_image_symbol(memory, &state->image, name);
-    bool agree = !address || (fixed ? state->slot - address < RUNTIME_SIZE : state->slot == address);
-    if (!agree)
-        snprintf(finding, room, "the tables were found through 0x%" PRIx64 ", but the symbol %s is at 0x%" PRIx64,
-                 state->slot, name, address);
-    return agree;
 }

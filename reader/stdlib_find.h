@@ -32,9 +32,4 @@ struct tm_error *tm_stdlib_find(struct tm_stdlib_memory *memory, struct tm_stdli
 bool tm_stdlib_traced_memory(struct tm_stdlib_memory *memory, struct tm_stdlib_state *state, uint64_t sum,
                              uint64_t *ret, uint64_t *peak);
 
-/* What symbols have to say, if there are any (.dynsym, .symtab, the debugger's): false, and a finding, if they
- * contradict.  Nothing else depends on them. */
-bool tm_stdlib_symbols_agree(struct tm_stdlib_memory *memory, const struct tm_stdlib_state *state, char *finding,
-                             size_t room);
-
 #endif

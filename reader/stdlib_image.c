@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* memmem, asprintf */
+#define _GNU_SOURCE /* memmem */
 #include "stdlib_image.h"
 
 #include <ctype.h>
-#include <fcntl.h>
-#include <gelf.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define CHUNK (UINT64_C(1) << 20)
 
@@ -142,82 +139,4 @@ bool tm_stdlib_image_version(struct tm_stdlib_memory *memory, const struct tm_st
     }
     tm_bytes_unload(&bytes);
     return found;
-}
-
-/* ---- symbols ------------------------------------------------------------------------------------------------------ */
-
-static uint64_t symbol_in(Elf *elf, const char *name)
-{
-    Elf_Scn *section = NULL;
-    while ((section = elf_nextscn(elf, section))) {
-        GElf_Shdr header;
-        if (!gelf_getshdr(section, &header) || (header.sh_type != SHT_DYNSYM && header.sh_type != SHT_SYMTAB) ||
-            !header.sh_entsize)
-            continue;
-        Elf_Data *data = elf_getdata(section, NULL);
-        for (size_t i = 0; data && i < header.sh_size / header.sh_entsize; i++) {
-            GElf_Sym symbol;
-            if (!gelf_getsym(data, (int)i, &symbol) || symbol.st_shndx == SHN_UNDEF)
-                continue;
-            const char *text = elf_strptr(elf, header.sh_link, symbol.st_name);
-            /* LTO makes "tracemalloc_traces.lto_priv.0" of a static variable. */
-            size_t length = strlen(name);
-            if (text && !strncmp(text, name, length) && (!text[length] || !strncmp(text + length, ".lto_priv", 9)))
-                return symbol.st_value;
-        }
-    }
-    return 0;
-}
-
-/* First address that the file asks for; the image's lowest region is what it got. */
-static bool lowest_address(Elf *elf, uint64_t *ret)
-{
-    size_t count;
-    if (elf_getphdrnum(elf, &count) != 0)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        GElf_Phdr header;
-        if (gelf_getphdr(elf, (int)i, &header) && header.p_type == PT_LOAD) {
-            *ret = header.p_vaddr & ~UINT64_C(0xfff);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The header page is in every core with the default filter; it has the build-id in it.  A file that was replaced since
- * has another one, and its symbols would lie. */
-static bool same_file(struct tm_stdlib_memory *memory, const struct tm_stdlib_image *image, int fd)
-{
-    uint8_t mapped[1024], file[1024];
-    return tm_target_peek(memory->target, image->start, mapped, sizeof(mapped)).outcome == TM_READ_OK &&
-           pread(fd, file, sizeof(file), 0) == (ssize_t)sizeof(file) && !memcmp(mapped, file, sizeof(file));
-}
-
-uint64_t tm_stdlib_image_symbol(struct tm_stdlib_memory *memory, const struct tm_stdlib_image *image, const char *name)
-{
-    const struct tm_face *face = memory->target->face;
-    uint64_t address = 0;
-    if (face && face->symbol && face->symbol(face->data, name, &address) == 0 && address)
-        return address;
-    if (!image->path)
-        return 0;
-    char *path;
-    if (asprintf(&path, "%s%s", memory->target->source_root ? memory->target->source_root : "", image->path) < 0)
-        return 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    free(path);
-    if (fd < 0)
-        return 0;
-    address = 0;
-    uint64_t lowest, value;
-    if (same_file(memory, image, fd)) {
-        elf_version(EV_CURRENT);
-        Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
-        if (elf && lowest_address(elf, &lowest) && (value = symbol_in(elf, name)))
-            address = value - lowest + image->start;
-        elf_end(elf);
-    }
-    close(fd);
-    return address;
 }

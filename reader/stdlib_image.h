@@ -29,8 +29,4 @@ struct tm_error *tm_stdlib_images(struct tm_stdlib_memory *memory, struct tm_std
 bool tm_stdlib_image_version(struct tm_stdlib_memory *memory, const struct tm_stdlib_image *image, char python[64],
                              uint32_t *version, bool *free_threaded);
 
-/* Address of a variable: from the debugger, or from the file on disk if that is the one that was mapped.
- * 0: unknown. */
-uint64_t tm_stdlib_image_symbol(struct tm_stdlib_memory *memory, const struct tm_stdlib_image *image, const char *name);
-
 #endif

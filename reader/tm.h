@@ -87,6 +87,9 @@ struct tm_face {
 
     /* Long work is at `done` of about `total` blocks.  Called often: the face decides what is worth showing.  Or NULL. */
     void (*progress)(void *data, uint64_t done, uint64_t total);
+
+    int32_t process; /* id of what read() reads, which may run on another machine; or 0 */
+    uint32_t reserved_too;
 };
 
 /* Runs a command: argv[0] is the verb, the rest its options and arguments.  Returns an enum tm_status. */

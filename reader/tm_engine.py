@@ -37,7 +37,8 @@ class Target:
     """What a face knows of the program it looks at.  Faces override what they can do."""
 
     core_file = None  # path, if the engine can read the core itself
-    pid = 0  # of a live process on this machine
+    pid = 0  # of a live process on this machine, if the engine can read it itself
+    process_id = 0  # of the process, wherever it runs or ran
     stopped = True
     width = 0
     colour = False
@@ -105,6 +106,8 @@ class _Face(ctypes.Structure):
         ("colour", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
         ("progress", _progress),
+        ("process", ctypes.c_int32),
+        ("reserved_too", ctypes.c_uint32),
     ]
 
 
@@ -142,6 +145,7 @@ class _Call:
             width=target.width,
             colour=1 if target.colour else 0,
             progress=_progress(self.progress) if target.progress else _progress(),
+            process=target.process_id,
         )
 
     def read(self, _data, address, buffer, size):

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -66,6 +67,14 @@ static void print_text(struct tm_request *request)
     tm_text_print(text, "lost:     %" PRIu64 " allocations\n", model->lost);
     if (model->proof)
         tm_text_print(text, "proof:    %s\n", model->proof);
+    bool agree, silent;
+    char *symbols = model->ops->symbols ? model->ops->symbols(request->model, &agree, &silent) : NULL;
+    if (symbols) {
+        tm_text_print(text, "symbols:  ");
+        tm_text_add_name(text, (struct tm_string_ref){symbols, (uint32_t)strlen(symbols)});
+        tm_text_print(text, "\n");
+    }
+    free(symbols);
 }
 
 static struct tm_error *print_json(struct tm_request *request)
@@ -104,6 +113,15 @@ static struct tm_error *print_json(struct tm_request *request)
     }
     if (model->proof)
         tm_json_put(answer, "proof", json_object_new_string(model->proof));
+    bool agree, silent;
+    char *symbols = model->ops->symbols ? model->ops->symbols(request->model, &agree, &silent) : NULL;
+    if (symbols) {
+        struct json_object *said = json_object_new_object();
+        tm_json_put(said, "agree", silent ? NULL : json_object_new_boolean(agree));
+        tm_json_put(said, "text", tm_json_name((struct tm_string_ref){symbols, (uint32_t)strlen(symbols)}));
+        tm_json_put(answer, "symbols", said);
+    }
+    free(symbols);
     tm_json_put_incomplete(answer, model);
     return tm_json_write(answer, request->output);
 }

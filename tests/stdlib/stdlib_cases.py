@@ -2,6 +2,7 @@
 """Interpreters, and processes that ran under the standard library's tracemalloc and wrote their own answers down."""
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,6 +35,19 @@ def identifier(executable):
 
 def environment(nframe, **more):
     return corpses.clean_environment(PYTHONTRACEMALLOC=str(nframe), **more)
+
+
+def copied(executable, folder):
+    """An interpreter of its own: (executable, the file that has the interpreter in it, environment to start it with)."""
+    ask = "import sys, sysconfig; print(sys.base_prefix); print(sysconfig.get_config_var('INSTSONAME') or ''); print(sysconfig.get_config_var('LIBDIR') or '')"
+    prefix, soname, libdir = subprocess.check_output([executable, "-c", ask], text=True).splitlines()
+    folder.mkdir()
+    copy = library = folder / ("python" + ".".join(map(str, _version(executable)[:2])))
+    shutil.copy(os.path.realpath(executable), copy)
+    if ".so" in soname and os.path.exists(os.path.join(libdir, soname)):
+        library = folder / soname
+        shutil.copy(os.path.join(libdir, soname), library)
+    return copy, library, {"PYTHONHOME": prefix, "LD_LIBRARY_PATH": str(folder)}
 
 
 class Case:

