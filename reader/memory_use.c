@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "memory_use.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define NO_LIMIT (UINT64_C(1) << 60) /* version 1 writes a huge number where there is none */
+#define MAX_DEPTH 32                 /* of groups below the one that is watched */
 
 /* ---- small files of the kernel --------------------------------------------------------------------------------------- */
 
@@ -230,26 +232,51 @@ static int bigger_first(const void *left, const void *right)
     return (a->used < b->used) - (a->used > b->used);
 }
 
+struct members {
+    struct member members[256];
+    size_t count;
+};
+
+static void add_member(struct members *all, pid_t pid)
+{
+    struct member *member = &all->members[all->count];
+    member->pid = pid;
+    all->count += pid > 0 && process_use(pid, &member->used);
+}
+
+/* Also those of the groups below: what has a limit, as a slice or a pod, often has no process of its own. */
+static void add_group(struct members *all, const char *folder, int depth)
+{
+    int pid;
+    char path[PATH_MAX];
+    const size_t room = sizeof(all->members) / sizeof(all->members[0]);
+    FILE *file = open_file(folder, "cgroup.procs");
+    while (file && all->count < room && fscanf(file, "%d", &pid) == 1)
+        add_member(all, pid);
+    if (file)
+        fclose(file);
+    DIR *directory = depth < MAX_DEPTH ? opendir(folder) : NULL;
+    struct dirent *entry;
+    while (directory && all->count < room && (entry = readdir(directory))) {
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+            (size_t)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) < sizeof(path))
+            add_group(all, path, depth + 1);
+    }
+    if (directory)
+        closedir(directory);
+}
+
 size_t tm_watched_processes(const struct tm_watched *watched, pid_t *pids, size_t room)
 {
-    struct member members[256];
-    size_t count = 0;
-    int pid;
+    struct members all = {.count = 0};
     if (watched->pid) {
         pids[0] = watched->pid;
         return 1;
     }
-    FILE *file = open_file(watched->group, "cgroup.procs");
-    while (file && count < sizeof(members) / sizeof(members[0]) && fscanf(file, "%d", &pid) == 1) {
-        members[count].pid = pid;
-        count += pid > 0 && process_use(pid, &members[count].used);
-    }
-    if (file)
-        fclose(file);
-    qsort(members, count, sizeof(members[0]), bigger_first);
-    if (count > room)
-        count = room;
+    add_group(&all, watched->group, 0);
+    qsort(all.members, all.count, sizeof(all.members[0]), bigger_first);
+    size_t count = all.count < room ? all.count : room;
     for (size_t i = 0; i < count; i++)
-        pids[i] = members[i].pid;
+        pids[i] = all.members[i].pid;
     return count;
 }

@@ -218,8 +218,10 @@ struct tm_error *tm_fault_error(const struct tm_target *target, struct tm_fault 
                             "echo 0x33 > /proc/PID/coredump_filter, before the program dies");
     case TM_READ_TRUNCATED:
         return tm_error_try(
-            tm_error_because(error, "the disk or a limit on the size of cores (ulimit -c) ended the file too early"),
-            "ulimit -c unlimited, and df for a full disk");
+            tm_error_because(error,
+                             "a full disk, or a limit on the size of cores (ulimit -c; systemd's ProcessSizeMax) "
+                             "ended the file too early"),
+            "ulimit -c unlimited, df for a full disk, and coredump.conf(5)");
     case TM_READ_DENIED:
         return tm_error_because(error, "the process is gone or may not be read");
     default:

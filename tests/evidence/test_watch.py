@@ -138,6 +138,16 @@ def test_what_cannot_be_watched(newest, tmp_path):
         end(sleeper)
 
 
+def remove_group(folder):
+    """Its processes have ended, but the kernel may need a moment to see that."""
+    for _ in range(100):
+        try:
+            folder.rmdir()
+            break
+        except OSError:
+            time.sleep(0.05)
+
+
 @pytest.fixture
 def group():
     """A control group with a limit of 150 MiB, of whichever version there is."""
@@ -155,12 +165,7 @@ def group():
     except OSError as error:
         pytest.skip("no control group can be made here: %s" % error)
     yield folder
-    for _ in range(100):
-        try:
-            folder.rmdir()
-            break
-        except OSError:
-            time.sleep(0.05)
+    remove_group(folder)
 
 
 def test_oom_killer(newest, tmp_path, group):
@@ -206,3 +211,22 @@ def test_limit_comes_from_the_group_of_the_process(newest, tmp_path, group):
         end(watch)
     finally:
         end(process)
+
+
+def test_processes_of_the_groups_below(newest, tmp_path, group):
+    """GIVEN a group with a limit whose processes are all in groups below it, as a slice or a pod, THEN they are found."""
+    below = group / "pod" / "container"
+    below.mkdir(parents=True)
+    program = evidence.write_program(tmp_path, GROW)
+    process = corpses.start(
+        ["sh", "-c", 'echo $$ >"$0"/cgroup.procs && exec "$@"', str(below), *corpses.traced(newest, program, 40)], tmp_path
+    )
+    try:
+        corpses.wait_until_ready(process)
+        watch = start_watch(tmp_path, "--cgroup", group, "--at", "10")
+        assert "saved tm-%d-1.table" % process.pid in watch.stdout.readline()
+        end(watch)
+    finally:
+        end(process)
+        for folder in (below, below.parent):
+            remove_group(folder)

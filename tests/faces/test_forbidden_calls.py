@@ -5,13 +5,16 @@ import errno
 import platform
 import struct
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
 import corpses
 
 PROCESS_VM_READV = {"x86_64": 310, "aarch64": 270}.get(platform.machine())
-PROGRAM = "keep = [bytes(1000 + i % 7) for i in range(20000)]; print('ready', flush=True); input()"
+# Stops itself, so that nothing of it changes between two answers.
+PROGRAM = "import os; keep = [bytes(1000 + i % 7) for i in range(20000)]; print('ready', flush=True); os.kill(os.getpid(), 19)"
 
 
 class Filter(ctypes.Structure):
@@ -42,6 +45,8 @@ def test_process_vm_readv(code, newest, tmp_path):
     process = corpses.start(corpses.traced(newest, "-c", PROGRAM), tmp_path)
     try:
         corpses.wait_until_ready(process)
+        while Path("/proc/%d/stat" % process.pid).read_text().rsplit(") ", 1)[1][0] != "T":
+            time.sleep(0.01)
         words = [corpses.TM, "top", str(process.pid), "--json"]
         wanted = subprocess.run(words, stdout=subprocess.PIPE, env=corpses.clean_environment())
         done = subprocess.run(
