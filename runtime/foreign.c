@@ -6,7 +6,8 @@
 #define MAX_FOREIGN (UINT64_C(1) << 28)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tm_index known; /* hash of domain and address -> record + 1 */
+static struct tm_index known;     /* address, tagged with the domain -> record + 1 */
+static struct tm_index known_nil; /* the same at address 0, which is no key: domain + 1 */
 static uint32_t first_free;   /* record + 1; linked through `size` */
 static uint64_t used_records;
 static uint64_t live_records;
@@ -28,15 +29,19 @@ void tm_foreign_after_fork_child(void)
 
 bool tm_foreign_init(void)
 {
-    return tm_index_init(&known, 8) && tm_table_init(&tm_runtime.state->foreign, TM_CHUNK_FOREIGN,
+    return tm_index_init(&known, 8) && tm_index_init(&known_nil, 4) && tm_table_init(&tm_runtime.state->foreign, TM_CHUNK_FOREIGN,
                                                      sizeof(struct tm_foreign), FOREIGN_CHUNK_SHIFT, MAX_FOREIGN);
 }
 
-/* One to one for each domain; two domains' keys may meet, and then the second block is lost (and counted). */
-static uint64_t key_of(uint32_t domain, uint64_t address)
+static uint32_t number_of(uint32_t domain, uint64_t address)
 {
-    uint64_t key = address ^ (uint64_t)domain * UINT64_C(0xd6e8feb86659fd93);
-    return key ? key : 1;
+    return address ? tm_index_find(&known, address, domain) : tm_index_find(&known_nil, domain + UINT64_C(1), 0);
+}
+
+static bool set_number(uint32_t domain, uint64_t address, uint32_t number)
+{
+    return address ? tm_index_set(&known, address, domain, number)
+                   : tm_index_set(&known_nil, domain + UINT64_C(1), 0, number);
 }
 
 static struct tm_foreign *record_at(uint32_t number)
@@ -46,9 +51,8 @@ static struct tm_foreign *record_at(uint32_t number)
 
 static struct tm_foreign *find(uint32_t domain, uint64_t address, uint32_t *number)
 {
-    *number = tm_index_find(&known, key_of(domain, address), 0);
-    struct tm_foreign *record = record_at(*number);
-    return record && record->domain == domain && record->address == address ? record : NULL;
+    *number = number_of(domain, address);
+    return record_at(*number);
 }
 
 /* {domain, stack} is one aligned 8-byte store: layout.h promises it. */
@@ -78,8 +82,8 @@ static void sweep(void)
     tm_index_clear(&known);
     for (uint32_t number = 1; number <= used_records; number++) {
         const struct tm_foreign *record = record_at(number);
-        if (record->stack)
-            tm_index_add(&known, key_of(record->domain, record->address), 0, number);
+        if (record->stack && record->address)
+            tm_index_add(&known, record->address, record->domain, number);
     }
 }
 
@@ -108,14 +112,12 @@ bool tm_foreign_track(uint32_t domain, uint64_t address, uint64_t size, uint32_t
     struct tm_foreign *record = find(domain, address, &number);
     if (record)
         retract(record, number);
-    else if (number) /* the keys of two domains met */
-        goto out;
     number = take_record();
     if (!number)
         goto out;
     record = record_at(number);
     sweep();
-    if (!tm_index_set(&known, key_of(domain, address), number)) {
+    if (!set_number(domain, address, number)) {
         record->size = first_free;
         first_free = number;
         goto out;
@@ -137,7 +139,7 @@ void tm_foreign_untrack(uint32_t domain, uint64_t address)
     tm_foreign_lock();
     struct tm_foreign *record = find(domain, address, &number);
     if (record) {
-        tm_index_set(&known, key_of(domain, address), 0);
+        set_number(domain, address, 0);
         retract(record, number);
     }
     tm_foreign_unlock();
@@ -158,6 +160,7 @@ void tm_foreign_clear(void)
 {
     tm_foreign_lock();
     tm_index_clear(&known);
+    tm_index_clear(&known_nil);
     tm_table_wipe(&tm_runtime.state->foreign);
     first_free = 0;
     live_records = 0;

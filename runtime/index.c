@@ -61,17 +61,17 @@ bool tm_index_add(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t v
     return true;
 }
 
-bool tm_index_set(struct tm_index *index, uint64_t key, uint32_t value)
+bool tm_index_set(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t value)
 {
     struct tm_index_table *table = index->table;
     uint64_t mask = tm_index_capacity(index) - 1;
     for (uint64_t i = tm_index_hash(key) >> table->shift; table->entries[i].key; i = (i + 1) & mask) {
-        if (table->entries[i].key == key) {
+        if (table->entries[i].key == key && table->entries[i].tag == tag) {
             __atomic_store_n(&table->entries[i].value, value, __ATOMIC_RELEASE);
             return true;
         }
     }
-    return tm_index_add(index, key, 0, value);
+    return tm_index_add(index, key, tag, value);
 }
 
 void tm_index_clear(struct tm_index *index)

@@ -31,8 +31,8 @@ struct tm_index {
 bool tm_index_init(struct tm_index *index, uint32_t bits);
 /* All of these: one writer at a time.  A new key.  False: no memory. */
 bool tm_index_add(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t value);
-/* Adds the key or changes its value; tag 0.  A value of 0 reads as "not there". */
-bool tm_index_set(struct tm_index *index, uint64_t key, uint32_t value);
+/* Adds the key or changes its value.  A value of 0 reads as "not there". */
+bool tm_index_set(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t value);
 /* Takes everything out.  Readers may be at work: they find nothing. */
 void tm_index_clear(struct tm_index *index);
 /* Is the next addition going to double the table? */

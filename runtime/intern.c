@@ -176,7 +176,7 @@ static uint32_t register_code(PyCodeObject *code)
     /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
     uint32_t start = next_position + 1;
     if (needed >= MAX_POSITION - next_position || !tm_code_lies_at((uintptr_t)code) ||
-        !tm_index_set(&code_starts, (uintptr_t)code, start))
+        !tm_index_set(&code_starts, (uintptr_t)code, 0, start))
         return 0;
     next_position += (uint32_t)needed;
     return start;
@@ -199,7 +199,7 @@ static uint32_t code_start(void *code)
 void tm_code_died(uintptr_t address)
 {
     tm_intern_lock();
-    tm_index_set(&code_starts, address, 0);
+    tm_index_set(&code_starts, address, 0, 0);
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
     tm_intern_unlock();
 }

@@ -87,20 +87,20 @@ def loads(core):
 
 
 def table_in(path):
-    """[(offset, bytes)] of root and chunks in a core or a table file."""
+    """[(offset, bytes, kind)] of roots (kind 0) and chunks in a core or a table file."""
     with open(path, "rb") as file:
         image = file.read()
     if image.startswith(ROOT_MAGIC):
-        return [(0, PAGE)] + [(at, size) for at, _, _, size in chunks(image)]
+        return [(0, PAGE, 0)] + [(at, size, kind) for at, kind, _, size in chunks(image)]
     found = []
     for address, offset, size in loads(path):
         for at in range(offset, min(offset + size, len(image)), PAGE):
             if image.startswith(ROOT_MAGIC, at):
                 (itself,) = struct.unpack_from("<Q", image, at + 24)
                 if itself == address + at - offset:
-                    found.append((at, PAGE))
+                    found.append((at, PAGE, 0))
             elif image.startswith(CHUNK_MAGIC, at):
-                itself, length = struct.unpack_from("<QQ", image, at + 16)
+                kind, _, itself, length = struct.unpack_from("<IIQQ", image, at + 8)
                 if itself == address + at - offset:
-                    found.append((at, length))
+                    found.append((at, length, kind))
     return found

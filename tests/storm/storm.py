@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the storms share: how many tries, and one try."""
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -13,7 +14,9 @@ import corpses  # noqa: E402
 
 # `make storm` says 1000.  Whoever only runs the tests gets a twentieth.
 N = int(os.environ.get("STORM_N") or 50)
+SEED = int(os.environ.get("STORM_SEED") or 0)
 SANITIZED = corpses.ROOT / "build" / "sanitize" / "bin" / "tm"
+EVIDENCE = ["kernel", "gcore", "file", "zstd"]
 SECONDS = 2  # of processor time, with sanitizers: none may take longer
 
 
@@ -27,7 +30,7 @@ class Try:
             ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:exitcode=99:allocator_may_return_null=1", UBSAN_OPTIONS="exitcode=98"
         )
         process = subprocess.Popen(
-            [str(tm), verb, str(path), *rest, "--json"],
+            [str(tm), verb, str(path), *rest, *(["--json"] if verb != "export" else [])],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -44,6 +47,25 @@ class Try:
 
     def total(self):
         return {key: self.said["total"][key] for key in ("size", "count")}
+
+
+def processor_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+class Watch:
+    """Processor time of each try."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def ask(self, *words, **how):
+        before = processor_seconds()
+        answer = Try(*words, **how)
+        self.seconds.append(processor_seconds() - before)
+        assert self.seconds[-1] <= SECONDS, (words, self.seconds[-1])
+        return answer
 
 
 def slowest(seconds):

@@ -172,7 +172,7 @@ def foreign():
     def found():
         return sorted((trace[0], trace[1]) for trace in table.traces() if trace[2] and
                       trace[2][0][2].endswith("foreign_made"))
-    addresses = [1, 7, 1 << 47, (1 << 64) - 1, 0xdeadbeef]
+    addresses = [0, 1, 7, 1 << 47, (1 << 64) - 1, 0xdeadbeef]
     for domain in (0, 1, 389047, (1 << 32) - 1):
         for address in addresses:
             foreign_made(domain, address, 10)
