@@ -26,25 +26,11 @@ static inline uintptr_t tm_frame_instruction(const tm_frame *frame)
 }
 
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
-/*
- * Free-threaded builds: each thread runs a copy of the bytecode of its own (3.14 Objects/codeobject.c, _PyCode_GetTLBC).
- * The array of the copies is replaced when it grows, and the old one freed once all *attached* threads have moved on: a
- * detached thread must not look.
- */
+/* Free-threaded builds: each thread runs a copy of the bytecode of its own (bytecode.c). */
 #define TM_COPIES_OF_BYTECODE 1
 
-/* First instruction of the copy that has this one; 0: none has. */
-static inline uintptr_t tm_bytecode_with(const PyCodeObject *code, uintptr_t instruction)
-{
-    const _PyCodeArray *copies = (const _PyCodeArray *)__atomic_load_n(&code->co_tlbc, __ATOMIC_ACQUIRE);
-    uintptr_t bytes = (uintptr_t)Py_SIZE(code) * sizeof(_Py_CODEUNIT);
-    for (Py_ssize_t i = 0; copies && i < copies->size; i++) {
-        uintptr_t first = (uintptr_t)__atomic_load_n(&copies->entries[i], __ATOMIC_ACQUIRE);
-        if (first && instruction >= first && instruction - first < bytes)
-            return first;
-    }
-    return 0;
-}
+/* First instruction of the copy that has this one; 0: none is known to have it. */
+uintptr_t tm_bytecode_with(const PyCodeObject *code, uintptr_t instruction);
 #else
 static inline uintptr_t tm_bytecode_with(const PyCodeObject *code, uintptr_t instruction)
 {

@@ -104,16 +104,19 @@ void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks)
 static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
 {
     const PyThreadState *tstate = PyGILState_GetThisThreadState();
-#ifdef TM_COPIES_OF_BYTECODE
-    bool only_attached = true;
-#elif PY_VERSION_HEX >= 0x030D0000
+#if PY_VERSION_HEX >= 0x030D0000
     bool only_attached = Py_IsFinalizing();
 #else
     bool only_attached = _Py_IsFinalizing();
 #endif
     if (!tstate || (only_attached && tstate != tm_tstate_attached()))
         return TM_STACK_UNKNOWN;
-    return tm_stack_of(thread, tm_frame_newest(tstate));
+    uint32_t stack = tm_stack_of(thread, tm_frame_newest(tstate));
+#ifdef TM_COPIES_OF_BYTECODE
+    if (!stack) /* the kernel would not tell (seccomp) */
+        return TM_STACK_UNKNOWN;
+#endif
+    return stack;
 }
 
 /* Does a holder of this thread state own the first shard? */

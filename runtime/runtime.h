@@ -15,6 +15,8 @@
 #ifndef TM_RUNTIME_H
 #define TM_RUNTIME_H
 
+#include <pyconfig.h> /* Py_GIL_DISABLED: all files must agree on how many shards there are */
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>

@@ -55,12 +55,16 @@ static TM_NOINLINE uint32_t find_location(struct tm_thread *thread, PyCodeObject
                                           bool steady)
 {
     bool lasting;
+#ifdef TM_COPIES_OF_BYTECODE
+    uintptr_t copy = tm_bytecode_with(code, instruction);
+    if (!copy)
+        return 0; /* no line rather than a wrong one */
+#endif
     uint32_t location = tm_intern_location(code, instruction, &lasting);
 #ifdef TM_COPIES_OF_BYTECODE
     /* The collector frees the copies of threads that have ended (_Py_ClearUnusedTLBC), long before the code: then, too,
      * what caches know of instructions there must end. */
-    uintptr_t copy = tm_bytecode_with(code, instruction);
-    if (copy && copy != (uintptr_t)code->co_code_adaptive && !tm_code_lies_at(copy))
+    if (copy != (uintptr_t)code->co_code_adaptive && !tm_code_lies_at(copy))
         lasting = false;
 #endif
     if (location && steady && lasting)

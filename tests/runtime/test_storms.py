@@ -19,11 +19,20 @@ def test_no_live_block_is_lost(traced, native):
 
 def test_fork_in_a_storm(traced, native):
     """
-    GIVEN native threads that allocate
+    GIVEN native threads and Python's that allocate
     WHEN the main thread forks
-    THEN no child hangs, each traces what it allocates itself, and the parent knows nothing of that
+    THEN no child hangs, its totals are right, it traces what it allocates itself, and the parent knows nothing of that
     """
     assert traced("storm_fork", native, 1000 if LONG else 40, options=["-W", "ignore"], timeout=600) == {"lost": 0}
+
+
+def test_detached_threads(traced):
+    """
+    GIVEN threads that let go of the interpreter before they allocate
+    WHEN their blocks are asked for
+    THEN each names its frames
+    """
+    assert traced("detached", 200 if LONG else 20)["blocks"] > 0
 
 
 def test_code_that_dies(traced):

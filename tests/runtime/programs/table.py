@@ -30,6 +30,13 @@ def state(name):
     return value
 
 
+def shards():
+    """Live bytes of each shard of the totals."""
+    state = _integer(_root + 32, 8) + CHUNK
+    count = _integer(state + 172, 4)
+    return [_integer(state + 256 + 64 * shard + 32, 8) for shard in range(count)]
+
+
 def size_at(address):
     """Size of the block that begins at an address (below 4 GiB); None: the map has none there."""
     directory = _integer(_integer(_root + 32, 8) + CHUNK + 8, 8)
