@@ -19,6 +19,13 @@ class Python:
         self.version = _ask(executable, "'.'.join(map(str, sys.version_info[:3]))")
         self.suffix = _ask(executable, "sysconfig.get_config_var('EXT_SUFFIX')")
         self.info = tuple(int(part) for part in self.version.split("."))
+        self.free_threaded = _ask(executable, "bool(sysconfig.get_config_var('Py_GIL_DISABLED'))") == "True"
+        self.object_header = int(_ask(executable, "sys.getsizeof(object())"))
+
+    def has_allocator(self, name):
+        """Of those that PYTHONMALLOC names: free-threaded builds have mimalloc only."""
+        done = subprocess.run([self.executable, "-c", ""], env={"PYTHONMALLOC": name}, stderr=subprocess.DEVNULL)
+        return done.returncode == 0
 
     def __repr__(self):
         return self.executable

@@ -24,9 +24,11 @@ def test_objects(program):
     program("objects.py")
 
 
-@pytest.mark.parametrize("allocator", ["pymalloc", "malloc", "debug"])
+@pytest.mark.parametrize("allocator", ["pymalloc", "malloc", "mimalloc", "debug"])
 def test_objects_of_other_allocators(program, allocator):
     """GIVEN another allocator below / WHEN get_object_traceback() is asked / THEN it names the lines all the same"""
+    if not program.python.has_allocator(allocator):
+        pytest.skip("this build has no such allocator")
     program("objects.py", env={"PYTHONMALLOC": allocator})
 
 

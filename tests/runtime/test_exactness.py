@@ -22,13 +22,16 @@ def test_same_frames_as_tracemalloc(traced, frames):
 
 
 @pytest.mark.parametrize("way", ["PYTHONMALLOC=malloc", "PYTHONMALLOC=debug", "PYTHONMALLOC=malloc_debug",
-                                 "PYTHONMALLOC=pymalloc", "PYTHONMALLOC=pymalloc_debug", "PYTHONDEVMODE=1", "-X dev"])
-def test_every_allocator_below(traced, way):
+                                 "PYTHONMALLOC=pymalloc", "PYTHONMALLOC=pymalloc_debug", "PYTHONMALLOC=mimalloc",
+                                 "PYTHONMALLOC=mimalloc_debug", "PYTHONDEVMODE=1", "-X dev"])
+def test_every_allocator_below(python, traced, way):
     """
     GIVEN an interpreter that is told to use other allocators
     WHEN programs run
     THEN their objects have the same tracebacks, and the debug allocators find nothing wrong
     """
+    if way.startswith("PYTHONMALLOC=") and not python.has_allocator(way.partition("=")[2]):
+        pytest.skip("this build has no such allocator")
     options = ["-W", "ignore", "-X", "dev"] if way == "-X dev" else ["-W", "ignore"]
     env = dict([way.split("=")]) if "=" in way else {}
     report = traced("differential", 25, 150, "recursion", "generators", "storm", "threads", frames=25, options=options,
