@@ -23,6 +23,14 @@ static size_t place_width(uint32_t width, const struct tm_grid_column *columns, 
     return alone || room < width / 2 ? room : width / 2;
 }
 
+static void destroy(struct tm_grid *grid)
+{
+    if (!grid)
+        return;
+    scols_unref_table(grid->table);
+    free(grid);
+}
+
 struct tm_error *tm_grid_create(const struct tm_request *request, const struct tm_grid_column *columns, size_t count,
                                 struct tm_grid **ret)
 {
@@ -54,7 +62,7 @@ struct tm_error *tm_grid_create(const struct tm_request *request, const struct t
             ok = !scols_column_set_color(column, colour);
     }
     if (!ok) {
-        tm_grid_destroy(grid);
+        destroy(grid);
         return tm_error_no_memory();
     }
     *ret = grid;
@@ -98,7 +106,7 @@ struct tm_error *tm_grid_row(struct tm_grid *grid, struct tm_text *text)
     return ok ? NULL : tm_error_no_memory();
 }
 
-struct tm_error *tm_grid_print(struct tm_grid *grid, struct tm_output *output)
+static struct tm_error *print(struct tm_grid *grid, struct tm_output *output)
 {
     char *text = NULL;
     if (scols_table_is_empty(grid->table))
@@ -112,10 +120,12 @@ struct tm_error *tm_grid_print(struct tm_grid *grid, struct tm_output *output)
     return NULL;
 }
 
-void tm_grid_destroy(struct tm_grid *grid)
+struct tm_error *tm_grid_end(struct tm_grid *grid, struct tm_text *row, struct tm_error *error,
+                             struct tm_output *output)
 {
-    if (!grid)
-        return;
-    scols_unref_table(grid->table);
-    free(grid);
+    if (!error)
+        error = print(grid, output);
+    destroy(grid);
+    tm_text_free(row);
+    return error;
 }

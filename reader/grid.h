@@ -37,7 +37,8 @@ static inline void tm_grid_next(struct tm_text *text)
 {
     tm_text_add(text, "", 1);
 }
-struct tm_error *tm_grid_print(struct tm_grid *grid, struct tm_output *output);
-void tm_grid_destroy(struct tm_grid *grid);
+/* Prints it, unless there was an error in making it; frees it, and the text of its rows; returns what went wrong. */
+struct tm_error *tm_grid_end(struct tm_grid *grid, struct tm_text *row, struct tm_error *error,
+                             struct tm_output *output);
 
 #endif

@@ -133,11 +133,7 @@ static struct tm_error *print_grid(struct tm_request *request, const struct bigg
         tm_grid_next(&row);
         error = tm_grid_row(grid, &row);
     }
-    if (!error)
-        error = tm_grid_print(grid, request->output);
-    tm_grid_destroy(grid);
-    tm_text_free(&row);
-    return error;
+    return tm_grid_end(grid, &row, error, request->output);
 }
 
 static struct tm_error *print_text(struct tm_request *request, const struct biggest *biggest)
@@ -187,17 +183,25 @@ static struct tm_error *print_json(struct tm_request *request, const struct bigg
     return error ? error : tm_json_end(&list);
 }
 
+/* The heap becomes a sorted list; it is to be freed also after an error. */
+static struct tm_error *find(const struct tm_request *request, struct biggest *biggest)
+{
+    biggest->selection = request->selection;
+    struct tm_error *error = tm_model_each_block(request->model, take, biggest);
+    if (!error && biggest->count)
+        qsort(biggest->heap, biggest->count, sizeof(*biggest->heap), compare);
+    return error;
+}
+
 struct tm_error *tm_blocks_biggest(const struct tm_request *request, uint64_t limit, struct tm_block **ret,
                                    size_t *count)
 {
-    struct biggest biggest = {.room = limit, .selection = request->selection};
-    struct tm_error *error = tm_model_each_block(request->model, take, &biggest);
+    struct biggest biggest = {.room = limit};
+    struct tm_error *error = find(request, &biggest);
     if (error) {
         free(biggest.heap);
         return error;
     }
-    if (biggest.count)
-        qsort(biggest.heap, biggest.count, sizeof(*biggest.heap), compare);
     *ret = biggest.heap;
     *count = biggest.count;
     return NULL;
@@ -210,14 +214,10 @@ struct tm_error *tm_run_blocks(struct tm_request *request)
                 : request->limit ? request->limit
                                  : 10,
         .min_size = request->min_size,
-        .selection = request->selection,
     };
-    struct tm_error *error = tm_model_each_block(request->model, take, &biggest);
-    if (!error) {
-        if (biggest.count)
-            qsort(biggest.heap, biggest.count, sizeof(*biggest.heap), compare);
+    struct tm_error *error = find(request, &biggest);
+    if (!error)
         error = request->json ? print_json(request, &biggest) : print_text(request, &biggest);
-    }
     free(biggest.heap);
     return error;
 }

@@ -111,11 +111,7 @@ static struct tm_error *print_grid(struct tm_request *request, const struct old 
         tm_grid_next(&row);
         error = tm_grid_row(grid, &row);
     }
-    if (!error)
-        error = tm_grid_print(grid, request->output);
-    tm_grid_destroy(grid);
-    tm_text_free(&row);
-    return error;
+    return tm_grid_end(grid, &row, error, request->output);
 }
 
 static struct tm_error *print_text(struct tm_request *request, const struct old *old,

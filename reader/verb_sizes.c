@@ -92,11 +92,7 @@ static struct tm_error *print_grid(const struct answer *answer, const struct tm_
         tm_grid_next(&row);
         error = tm_grid_row(grid, &row);
     }
-    if (!error)
-        error = tm_grid_print(grid, answer->request->output);
-    tm_grid_destroy(grid);
-    tm_text_free(&row);
-    return error;
+    return tm_grid_end(grid, &row, error, answer->request->output);
 }
 
 static struct tm_error *print_text(const struct answer *answer)

@@ -208,11 +208,7 @@ static struct tm_error *print_grid(struct printer *printer)
         tm_grid_create(printer->request, columns, sizeof(columns) / sizeof(columns[0]), &printer->grid);
     if (!error)
         error = show_tree(printer->walk, &(struct show){add_node, add_rest, printer, printer->request->output});
-    if (!error)
-        error = tm_grid_print(printer->grid, printer->request->output);
-    tm_grid_destroy(printer->grid);
-    tm_text_free(&printer->row);
-    return error;
+    return tm_grid_end(printer->grid, &printer->row, error, printer->request->output);
 }
 
 static struct tm_error *print_text(struct printer *printer)
