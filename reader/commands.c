@@ -488,29 +488,6 @@ static void write_error(const struct tm_face *face, const struct tm_error *error
     tm_text_free(&text);
 }
 
-void tm_request_release(struct tm_request *request)
-{
-    tm_standstill_end(request->standstill);
-    request->standstill = NULL;
-    request->output->held = false;
-}
-
-static struct tm_error *open_model(struct tm_request *request)
-{
-    struct tm_error *error =
-        request->stop ? tm_standstill_begin(request->face, request->source, &request->standstill) : NULL;
-    request->output->held = request->standstill != NULL;
-    if (!error)
-        error = tm_face_has_target(request->face)
-                    ? tm_target_open_face(request->face, &request->target)
-                    : tm_target_open_source(request->face, request->source, &request->target);
-    if (!error)
-        request->target->still = request->standstill || request->face->flags & TM_FACE_STOPPED;
-    if (!error)
-        error = tm_model_open_tracer(request->target, request->tracer, &request->model);
-    return error ? error : tm_request_select(request, request->model, &request->selection);
-}
-
 static struct tm_error *carry_out(struct tm_request *request, int argc, char **argv)
 {
     bool help;
@@ -522,7 +499,7 @@ static struct tm_error *carry_out(struct tm_request *request, int argc, char **a
     if (!error && request->verb->check)
         error = request->verb->check(request);
     if (!error && !(request->verb->flags & TM_VERB_NO_TARGET))
-        error = open_model(request);
+        error = tm_request_open(request);
     return error ? error : request->verb->run(request);
 }
 

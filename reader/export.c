@@ -34,7 +34,7 @@ struct tm_error *tm_export_step(struct tm_export *export)
 
 struct tm_error *tm_export_statistics(const struct tm_export *export, struct tm_statistics *ret)
 {
-    return tm_statistics_make(export->fresh.model, tm_side_totals(&export->fresh), TM_GROUP_TRACEBACK, false, 0, ret);
+    return tm_statistics_make(export->fresh.model, tm_source_totals(&export->fresh), TM_GROUP_TRACEBACK, false, 0, ret);
 }
 
 struct tm_error *tm_frames_get(const struct tm_model *model, uint32_t stack, struct tm_frames *frames)

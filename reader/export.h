@@ -21,21 +21,14 @@ struct tm_sink {
 /* Hands on what was collected if it is much. */
 struct tm_error *tm_sink_some(struct tm_sink *sink);
 
-/* One of the sources. */
-struct tm_export_side {
-    struct tm_target *target;
-    struct tm_model *model;
-    struct tm_selection *selection; /* NULL: nothing is left out */
-};
-
 struct tm_export {
     struct tm_request *request;
-    struct tm_export_side fresh;
-    struct tm_export_side old; /* model is NULL without --baseline */
+    struct tm_source fresh;
+    struct tm_source old; /* model is NULL without --baseline */
     struct tm_sink *sink;
 };
 
-static inline const struct tm_total *tm_side_totals(const struct tm_export_side *side)
+static inline const struct tm_total *tm_source_totals(const struct tm_source *side)
 {
     return side->selection ? side->selection->totals : side->model->totals;
 }

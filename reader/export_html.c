@@ -51,7 +51,7 @@ static struct json_object *shown(struct tm_text *scratch, struct tm_string_ref n
 
 /* ---- parts ---------------------------------------------------------------------------------------------------------- */
 
-static struct json_object *json_side(const struct tm_export_side *side)
+static struct json_object *json_side(const struct tm_source *side)
 {
     const struct tm_request request = {.selection = side->selection};
     struct json_object *object = json_object_new_object();
@@ -80,7 +80,7 @@ static struct json_object *json_place(const struct tm_model *model, const struct
 static void put_places(struct json_object *data, const struct tm_export *export, const struct tm_picture *picture,
                        uint32_t *number)
 {
-    const struct tm_export_side *const sides[] = {&export->fresh, &export->old};
+    const struct tm_source *const sides[] = {&export->fresh, &export->old};
     struct json_object *places = json_object_new_array();
     struct tm_lines *lines[2] = {NULL, NULL};
     struct tm_text scratch = {0};
@@ -142,7 +142,7 @@ static struct tm_error *put_nodes(struct json_object *data, const struct tm_pict
 
 struct tm_error *tm_export_html(struct tm_export *export)
 {
-    const struct tm_export_side *const sides[] = {&export->fresh, &export->old};
+    const struct tm_source *const sides[] = {&export->fresh, &export->old};
     const bool compares = export->old.model;
     const char *page = tm_page(), *end = page + tm_page_size();
     const char *mark = memmem(page, tm_page_size(), TM_PAGE_DATA, strlen(TM_PAGE_DATA));

@@ -125,7 +125,7 @@ static void fold(struct tm_picture *picture, int64_t least, uint32_t max_depth)
     }
 }
 
-struct tm_error *tm_picture_make(const struct tm_export_side *const *sides, size_t side_count, uint32_t limit,
+struct tm_error *tm_picture_make(const struct tm_source *const *sides, size_t side_count, uint32_t limit,
                                  uint32_t max_depth, struct tm_picture *ret)
 {
     *ret = (struct tm_picture){0};
@@ -137,7 +137,7 @@ struct tm_error *tm_picture_make(const struct tm_export_side *const *sides, size
     struct tm_error *error = NULL;
     for (size_t i = 0; i < side_count && !error; i++) {
         models[i] = sides[i]->model;
-        error = tm_tree_make(models[i], tm_side_totals(sides[i]), TM_GROUP_LINENO, &trees[i]);
+        error = tm_tree_make(models[i], tm_source_totals(sides[i]), TM_GROUP_LINENO, &trees[i]);
         nodes += trees[i].count;
         places += models[i]->location_count;
     }

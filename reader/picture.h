@@ -34,7 +34,7 @@ struct tm_picture {
 };
 
 /* At most `limit` nodes are not folded, the biggest ones; and none that is deeper than `max_depth`. */
-struct tm_error *tm_picture_make(const struct tm_export_side *const *sides, size_t side_count, uint32_t limit,
+struct tm_error *tm_picture_make(const struct tm_source *const *sides, size_t side_count, uint32_t limit,
                                  uint32_t max_depth, struct tm_picture *ret);
 void tm_picture_free(struct tm_picture *picture);
 

@@ -41,7 +41,7 @@ struct tm_request {
     uint32_t group;  /* enum tm_group */
     uint32_t tracer; /* enum tm_tracer */
     bool stop;
-    struct tm_standstill *standstill; /* of a process, while it is read; or NULL */
+    struct tm_standstill *standstill; /* of processes, while they are read; or NULL */
     bool json;
     bool all;
     bool cumulative;
@@ -150,9 +150,22 @@ bool tm_face_has_target(const struct tm_face *face);
 /* Value of an address: a number, or whatever the debugger understands. */
 struct tm_error *tm_request_address(struct tm_request *request, const char *text, uint64_t *ret);
 
-/* ---- commands.c --------------------------------------------------------------------------------------------------- */
+/* ---- open.c ------------------------------------------------------------------------------------------------------- */
 
-/* Lets the process go that stands still, and text go out again.  For verbs that must know how their output ends. */
+/* One of the sources. */
+struct tm_source {
+    struct tm_target *target;
+    struct tm_model *model;
+    struct tm_selection *selection; /* what filters leave of the model; NULL: there are none */
+};
+
+/* SOURCE, or what the face looks at, becomes the request's target, model and selection.  With --stop, whatever of it and
+ * OLD is a live process stands still from then on. */
+struct tm_error *tm_request_open(struct tm_request *request);
+/* OLD; to be closed, also after an error. */
+struct tm_error *tm_request_open_old(struct tm_request *request, struct tm_source *ret);
+void tm_source_close(struct tm_source *source);
+/* Lets go what stands still, and text go out again.  For verbs that must know how their output ends. */
 void tm_request_release(struct tm_request *request);
 
 /* ---- narrow.c ----------------------------------------------------------------------------------------------------- */

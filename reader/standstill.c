@@ -17,6 +17,7 @@
 #define PTRACE_STOP 128  /* PTRACE_EVENT_STOP, which glibc and the kernel both define, in ways that clash */
 
 struct thread {
+    pid_t pid;
     pid_t tid;
     int signal; /* that was about to be delivered; it goes with the thread */
     bool stopped;
@@ -24,7 +25,6 @@ struct thread {
 };
 
 struct tm_standstill {
-    pid_t pid;
     struct thread *threads;
     size_t count;
     size_t room;
@@ -57,11 +57,11 @@ static int status_of(pid_t pid, pid_t tid, const char *word)
     return value;
 }
 
-static struct tm_error *refused(const struct tm_standstill *standstill, pid_t tid, int code)
+static struct tm_error *refused(const struct thread *thread, int code)
 {
-    int tracer = status_of(standstill->pid, tid, "TracerPid");
+    int tracer = status_of(thread->pid, thread->tid, "TracerPid");
     struct tm_error *error =
-        tm_error(TM_ERROR_DENIED, "process %d cannot be stopped: %s", (int)standstill->pid, strerror(code));
+        tm_error(TM_ERROR_DENIED, "process %d cannot be stopped: %s", (int)thread->pid, strerror(code));
     if (tracer)
         return tm_error_try(tm_error_because(error, "process %d, a debugger or strace, has it already", tracer),
                             "the same in that debugger, or without --stop");
@@ -78,7 +78,7 @@ static bool knows(const struct tm_standstill *standstill, pid_t tid)
     return false;
 }
 
-static struct tm_error *seize(struct tm_standstill *standstill, pid_t tid)
+static struct tm_error *seize(struct tm_standstill *standstill, pid_t pid, pid_t tid)
 {
     if (standstill->count == standstill->room) {
         size_t room = standstill->room ? standstill->room * 2 : 64;
@@ -88,12 +88,12 @@ static struct tm_error *seize(struct tm_standstill *standstill, pid_t tid)
         standstill->threads = threads;
         standstill->room = room;
     }
-    struct thread thread = {.tid = tid};
+    struct thread thread = {.pid = pid, .tid = tid};
     if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
-        int code = errno, state = status_of(standstill->pid, tid, "State");
+        int code = errno, state = status_of(pid, tid, "State");
         /* A main thread that has ended waits for the others as a zombie: it does not run. */
         if (code != ESRCH && state && state != 'Z' && state != 'X')
-            return refused(standstill, tid, code);
+            return refused(&thread, code);
         thread.gone = true;
     } else if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0) {
         thread.gone = errno == ESRCH;
@@ -102,12 +102,12 @@ static struct tm_error *seize(struct tm_standstill *standstill, pid_t tid)
     return NULL;
 }
 
-/* Seizes the threads that are not known yet; *more: there were some. */
-static struct tm_error *seize_new(struct tm_standstill *standstill, bool *more)
+/* Seizes the threads of a process that are not known yet; *more: there were some. */
+static struct tm_error *seize_new(struct tm_standstill *standstill, pid_t pid, bool *more)
 {
     char path[64];
     struct tm_error *error = NULL;
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)standstill->pid);
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
     DIR *folder = opendir(path);
     *more = false;
     if (!folder)
@@ -116,7 +116,7 @@ static struct tm_error *seize_new(struct tm_standstill *standstill, bool *more)
         pid_t tid = (pid_t)atoi(entry->d_name);
         if (tid <= 0 || knows(standstill, tid))
             continue;
-        error = seize(standstill, tid);
+        error = seize(standstill, pid, tid);
         *more = true;
     }
     closedir(folder);
@@ -154,7 +154,7 @@ static struct tm_error *wait_for_all(const struct tm_face *face, struct tm_stand
                 return tm_error_try(
                     tm_error_because(tm_error(TM_ERROR_SYSTEM, "thread %d does not stop", (int)thread->tid),
                                      "it waits in the kernel for a device or a file system (state %c)",
-                                     status_of(standstill->pid, thread->tid, "State")),
+                                     status_of(thread->pid, thread->tid, "State")),
                     "the same without --stop");
             nanosleep(&pause, NULL);
         }
@@ -162,10 +162,8 @@ static struct tm_error *wait_for_all(const struct tm_face *face, struct tm_stand
     return NULL;
 }
 
-static pid_t pid_of(const struct tm_face *face, const char *source)
+static pid_t pid_of_source(const char *source)
 {
-    if (face->core_file || face->pid)
-        return face->flags & TM_FACE_STOPPED || face->core_file ? 0 : face->pid;
     if (!source || !*source || source[strspn(source, "0123456789")])
         return 0;
     errno = 0;
@@ -173,23 +171,39 @@ static pid_t pid_of(const struct tm_face *face, const char *source)
     return errno || pid > INT_MAX ? 0 : (pid_t)pid;
 }
 
-struct tm_error *tm_standstill_begin(const struct tm_face *face, const char *source, struct tm_standstill **ret)
+static pid_t pid_of_face(const struct tm_face *face)
+{
+    return face->core_file || face->flags & TM_FACE_STOPPED ? 0 : face->pid;
+}
+
+static struct tm_error *stop(const struct tm_face *face, struct tm_standstill *standstill, pid_t pid)
 {
     struct tm_error *error = NULL;
-    pid_t pid = pid_of(face, source);
+    /* Until a look finds no new thread: those that run may start others. */
+    for (bool more = true; more && !error;) {
+        error = seize_new(standstill, pid, &more);
+        if (!error)
+            error = wait_for_all(face, standstill);
+    }
+    return error;
+}
+
+struct tm_error *tm_standstill_begin(const struct tm_face *face, const char *source, const char *old,
+                                     struct tm_standstill **ret)
+{
+    pid_t first = face->core_file || face->pid ? pid_of_face(face) : pid_of_source(source);
+    pid_t second = pid_of_source(old);
     *ret = NULL;
-    if (!pid)
+    if (second == first || second == face->pid) /* the same twice; or it stands still already */
+        second = 0;
+    if (!first && !second)
         return NULL;
     struct tm_standstill *standstill = calloc(1, sizeof(*standstill));
     if (!standstill)
         return tm_error_no_memory();
-    standstill->pid = pid;
-    /* Until a look finds no new thread: those that run may start others. */
-    for (bool more = true; more && !error;) {
-        error = seize_new(standstill, &more);
-        if (!error)
-            error = wait_for_all(face, standstill);
-    }
+    struct tm_error *error = first ? stop(face, standstill, first) : NULL;
+    if (!error && second)
+        error = stop(face, standstill, second);
     if (error) {
         tm_standstill_end(standstill);
         return error;

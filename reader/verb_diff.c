@@ -8,30 +8,7 @@
 #include "json.h"
 #include "request.h"
 
-struct old {
-    struct tm_target *target;
-    struct tm_model *model;
-    struct tm_selection *selection;
-};
-
-static struct tm_error *open_old(const struct tm_request *request, struct old *ret)
-{
-    *ret = (struct old){0};
-    struct tm_error *error = tm_target_open_source(request->face, request->old, &ret->target);
-    if (!error)
-        error = tm_model_open(ret->target, &ret->model);
-    return error ? error : tm_request_select(request, ret->model, &ret->selection);
-}
-
-static void close_old(struct old *old)
-{
-    tm_request_unselect(old->selection);
-    tm_model_destroy(old->model);
-    if (old->target)
-        tm_target_destroy(old->target);
-}
-
-static const struct tm_model *model_of(const struct tm_request *request, const struct old *old,
+static const struct tm_model *model_of(const struct tm_request *request, const struct tm_source *old,
                                        const struct tm_difference *item)
 {
     return item->gone ? old->model : request->model;
@@ -69,7 +46,7 @@ static void print_plain(struct tm_request *request, const struct tm_model *model
     tm_text_print(text, "\n");
 }
 
-static void print_source(struct tm_request *request, const struct old *old, const struct tm_difference *item)
+static void print_source(struct tm_request *request, const struct tm_source *old, const struct tm_difference *item)
 {
     /* Lines and tracebacks are printed of the request's model. */
     struct tm_request of = *request;
@@ -87,7 +64,7 @@ static void print_source(struct tm_request *request, const struct old *old, cons
         request->lines = of.lines;
 }
 
-static struct tm_error *print_grid(struct tm_request *request, const struct old *old,
+static struct tm_error *print_grid(struct tm_request *request, const struct tm_source *old,
                                    const struct tm_differences *differences, size_t shown)
 {
     static const struct tm_grid_column columns[] = {
@@ -114,7 +91,7 @@ static struct tm_error *print_grid(struct tm_request *request, const struct old 
     return tm_grid_end(grid, &row, error, request->output);
 }
 
-static struct tm_error *print_text(struct tm_request *request, const struct old *old,
+static struct tm_error *print_text(struct tm_request *request, const struct tm_source *old,
                                    const struct tm_differences *differences, size_t shown)
 {
     struct tm_text *text = &request->output->text;
@@ -160,7 +137,7 @@ static struct json_object *json_side(const struct tm_model *model, const struct 
     return object;
 }
 
-static struct tm_error *print_json(struct tm_request *request, const struct old *old,
+static struct tm_error *print_json(struct tm_request *request, const struct tm_source *old,
                                    const struct tm_differences *differences, size_t shown)
 {
     struct json_object *answer = json_object_new_object();
@@ -188,13 +165,13 @@ static struct tm_error *print_json(struct tm_request *request, const struct old 
 
 struct tm_error *tm_run_diff(struct tm_request *request)
 {
-    struct old old;
+    struct tm_source old;
     struct tm_differences differences = {0};
     size_t limit = request->limit ? request->limit : 10;
     struct tm_error *error = tm_request_check_group(request);
     if (error)
         return error;
-    error = open_old(request, &old);
+    error = tm_request_open_old(request, &old);
     if (!error && request->group == TM_GROUP_FUNCTION && !old.model->has_names)
         error =
             tm_error_try(tm_error(TM_ERROR_USAGE, "the functions are not known in %s", request->old), "--by lineno");
@@ -207,8 +184,7 @@ struct tm_error *tm_run_diff(struct tm_request *request)
     if (!error)
         error = request->json ? print_json(request, &old, &differences, shown)
                               : print_text(request, &old, &differences, shown);
-    request->doubtful |= !error && old.model->incomplete_count > 0;
     tm_differences_free(&differences);
-    close_old(&old);
+    tm_source_close(&old);
     return error;
 }

@@ -52,30 +52,6 @@ struct tm_error *tm_check_export(const struct tm_request *request)
     return NULL;
 }
 
-/* ---- sources -------------------------------------------------------------------------------------------------------- */
-
-static struct tm_error *open_old(struct tm_export *export)
-{
-    struct tm_request *request = export->request;
-    struct tm_export_side *old = &export->old;
-    struct tm_error *error = tm_target_open_source(request->face, request->old, &old->target);
-    if (!error)
-        error = tm_model_open_tracer(old->target, request->tracer, &old->model);
-    if (!error)
-        error = tm_request_select(request, old->model, &old->selection);
-    if (!error)
-        request->doubtful |= old->model->incomplete_count > 0;
-    return error;
-}
-
-static void close_old(struct tm_export_side *old)
-{
-    tm_request_unselect(old->selection);
-    tm_model_destroy(old->model);
-    if (old->target)
-        tm_target_destroy(old->target);
-}
-
 /* ---- sink ----------------------------------------------------------------------------------------------------------- */
 
 static struct tm_error *open_sink(const struct tm_request *request, struct tm_sink *sink)
@@ -136,14 +112,14 @@ struct tm_error *tm_run_export(struct tm_request *request)
     };
     struct tm_error *error = open_sink(request, &sink);
     if (!error && request->old)
-        error = open_old(&export);
+        error = tm_request_open_old(request, &export.old);
     if (!error)
         error = formats[request->format].write(&export);
     if (!request->file)
         error = finish_output(request, error);
     else if (!error)
         error = finish_file(request, &sink);
-    close_old(&export.old);
+    tm_source_close(&export.old);
     tm_new_file_close(&sink.file);
     tm_text_free(&sink.own);
     return error;

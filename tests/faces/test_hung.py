@@ -199,17 +199,21 @@ def test_stop_and_an_export_that_is_cut_off(hung):
     one.is_unharmed()
 
 
-def caught(one, *words):
-    """A tm that holds the process still, and is stopped itself for the time being."""
+def held(ones):
+    return all(any(tracer for _state, tracer in one.threads().values()) for one in ones)
+
+
+def caught(ones, *words):
+    """A tm that holds processes still, all of them, and is stopped itself for the time being."""
     for _ in range(200):
         asking = subprocess.Popen(
             [str(debuggers.TM), *words], env=debuggers.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         while asking.poll() is None:
-            if any(tracer for _state, tracer in one.threads().values()):
+            if held(ones):
                 asking.send_signal(signal.SIGSTOP)
                 time.sleep(0.02)
-                if any(tracer for _state, tracer in one.threads().values()):
+                if held(ones):
                     return asking
                 asking.send_signal(signal.SIGCONT)
         asking.communicate()
@@ -223,12 +227,40 @@ def test_whatever_ends_it(hung, number, stopped):
     one = hung("deadlock")
     if stopped:
         os.kill(one.pid, signal.SIGSTOP)
-    asking = caught(one, "check", "--stop", str(one.pid))
+    asking = caught([one], "check", "--stop", str(one.pid))
     asking.send_signal(number)
     asking.send_signal(signal.SIGCONT)
     asking.communicate(timeout=20)
     assert asking.returncode in (-number, 0, 2)
     one.is_unharmed(stopped)
+
+
+def test_stop_holds_all_that_live(hung):
+    """GIVEN two processes, WHEN one is compared with the other, THEN both stand still at the same time, and go on."""
+    one, other = hung("deadlock"), hung("loop_in_c")
+    asking = caught([one, other], "diff", str(one.pid), str(other.pid), "--stop")
+    asking.send_signal(signal.SIGCONT)
+    output, error = asking.communicate(timeout=20)
+    assert asking.returncode == 0 and output and not error, error
+    one.is_unharmed()
+    other.is_unharmed()
+    assert tm("diff", one.pid, other.pid, "--stop").stdout == tm("diff", one.pid, other.pid).stdout
+
+
+def test_stop_of_one_that_is_named_twice(hung, debugger):
+    one = hung("deadlock")
+    said = tm("diff", one.pid, one.pid, "--stop")
+    assert said.returncode == 0 and "(+0 B)" in said.stdout, said
+    assert debugger.lines(["tm diff %d --stop" % one.pid], pid=one.pid)[0] == (said.stdout, "")
+    one.is_unharmed()
+
+
+def test_stop_of_another_than_the_debuggers(hung, debugger, corpse):
+    """GIVEN a core in a debugger, WHEN it is compared with a process, THEN that is read, and goes on."""
+    one = hung("storm")
+    output, error = debugger.lines(["tm diff %d --stop --include *app.py:2" % one.pid], core=corpse.core)[0]
+    assert error == "" and re.search(r"app\.py:2: size=0 B \(-[34]\d\d\d KiB\), count=0 \(-(999|1000)\)", output), (output, error)
+    one.is_unharmed()
 
 
 def test_a_debugger_has_it_already(hung, gdb):
