@@ -301,9 +301,10 @@ const struct tm_verb tm_verbs[] = {
         .help = "The time is that of the core file, or now.\n\n"
                 "Example: tm report --format markdown\n"
                 "         tm report --format html -o leak.html",
+        .check = tm_check_report,
         .run = tm_run_report,
         .options = {&report_format_option, &report_limit_option, &output_option, &force_option, FILTERS,
-                    &no_source_option, &tracer_option, &stop_option},
+                    &no_source_option, &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "run",

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What verbs have in common when they answer: the header, places, tracebacks; as text and as JSON. */
+#define _GNU_SOURCE /* sigabbrev_np */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "json.h"
 #include "request.h"
@@ -64,9 +67,32 @@ void tm_text_numbers(struct tm_text *text, int64_t size, int64_t count)
     }
 }
 
+void tm_text_time(struct tm_text *text, time_t seconds)
+{
+    char moment[32];
+    struct tm parts;
+    if (gmtime_r(&seconds, &parts) && strftime(moment, sizeof(moment), "%Y-%m-%dT%H:%M:%SZ", &parts))
+        tm_text_print(text, "%s", moment);
+}
+
+void tm_text_signal(struct tm_text *text, int number)
+{
+    const char *name = number > 0 ? sigabbrev_np(number) : NULL;
+    tm_text_print(text, name ? "signal %d (SIG%s)" : "signal %d", number, name);
+}
+
 void tm_print_place(struct tm_request *request, uint32_t location)
 {
     tm_text_group(&request->output->text, request->model, TM_GROUP_LINENO, location);
+}
+
+void tm_print_file(struct tm_request *request, uint64_t size)
+{
+    struct tm_text *text = &request->output->text;
+    tm_text_add_name(text, (struct tm_string_ref){request->file, (uint32_t)strlen(request->file)});
+    tm_text_print(text, ": ");
+    tm_text_add_size(text, (double)size, false);
+    tm_text_print(text, "\n");
 }
 
 void tm_text_source_line(struct tm_text *text, struct tm_request *request, uint32_t location)
@@ -168,6 +194,50 @@ struct json_object *tm_json_group(const struct tm_model *model, uint32_t group, 
     struct json_object *frames = json_object_new_array();
     json_object_array_add(frames, tm_json_frame(model, location, group == TM_GROUP_LINENO, group != TM_GROUP_FILENAME));
     return frames;
+}
+
+struct json_object *tm_json_time(time_t seconds)
+{
+    struct tm_text text = {0};
+    tm_text_time(&text, seconds);
+    struct json_object *object = text.size ? json_object_new_string(text.bytes) : NULL;
+    tm_text_free(&text);
+    return object;
+}
+
+void tm_json_put_process(struct json_object *object, const struct tm_model *model)
+{
+    const struct tm_target *target = model->target;
+    const char *program = target ? target->program : NULL;
+    tm_json_put_source(object, model);
+    tm_json_put(object, "pid", json_object_new_int64(model->pid));
+    tm_json_put(object, "program",
+                program ? tm_json_name((struct tm_string_ref){program, (uint32_t)strlen(program)}) : NULL);
+    tm_json_put(object, "signal", target && target->signal ? json_object_new_int64(target->signal) : NULL);
+    tm_json_put(object, "python", json_object_new_string(model->python));
+    tm_json_put(object, "tracer", json_object_new_string(model->tracer));
+    tm_json_put(object, "tracer_version", json_object_new_string(model->tracer_version));
+    tm_json_put(object, "frame_limit", json_object_new_int64(model->frame_limit));
+    tm_json_put(object, "started", model->started ? tm_json_time(tm_seconds(model->started)) : NULL);
+}
+
+struct json_object *tm_json_statistic(const struct tm_model *model, enum tm_group group,
+                                      const struct tm_statistic *item)
+{
+    struct json_object *entry = json_object_new_object();
+    tm_json_put(entry, "size", json_object_new_int64(item->size));
+    tm_json_put(entry, "count", json_object_new_int64(item->count));
+    tm_json_put(entry, "traceback", tm_json_group(model, group, item->stack, item->location));
+    return entry;
+}
+
+struct json_object *tm_json_block(const struct tm_block *block)
+{
+    struct json_object *entry = json_object_new_object();
+    tm_json_put(entry, "address", tm_json_address(block->address));
+    tm_json_put(entry, "size", json_object_new_uint64(block->size));
+    tm_json_put(entry, "domain", json_object_new_int64(block->domain));
+    return entry;
 }
 
 void tm_json_put_selected(struct json_object *object, const struct tm_request *request)

@@ -135,6 +135,12 @@ bool tm_json_item(struct tm_json_list *list, struct json_object *item)
     return !list->output->closed && !text->failed;
 }
 
+void tm_json_next(struct tm_json_list *list, const char *key)
+{
+    tm_text_print(&list->output->text, " ], \"%s\": [", key);
+    list->count = 0;
+}
+
 struct tm_error *tm_json_end(struct tm_json_list *list)
 {
     tm_text_print(&list->output->text, " ] }\n");

@@ -23,7 +23,7 @@ void tm_json_put_incomplete(struct json_object *object, const struct tm_model *m
 /* Writes it as one line and releases it. */
 struct tm_error *tm_json_write(struct json_object *object, struct tm_output *output);
 
-/* The same for an object whose last member is an array that may be long: each item is written and released at once. */
+/* The same for an object whose last members are arrays that may be long: each item is written and released at once. */
 struct tm_json_list {
     struct tm_output *output;
     size_t count;
@@ -32,6 +32,8 @@ struct tm_error *tm_json_begin(struct json_object *object, const char *key, stru
                                struct tm_json_list *ret);
 /* False: nobody reads it any more. */
 bool tm_json_item(struct tm_json_list *list, struct json_object *item);
+/* Ends the array, and begins another one. */
+void tm_json_next(struct tm_json_list *list, const char *key);
 struct tm_error *tm_json_end(struct tm_json_list *list);
 
 #endif

@@ -7,10 +7,12 @@
 #define TM_REQUEST_H
 
 #include <stddef.h>
+#include <time.h>
 
 #include "lines.h"
 #include "selection.h"
 #include "standstill.h"
+#include "statistics.h"
 #include "text.h"
 
 /* Values of an option that may be given again and again. */
@@ -185,6 +187,15 @@ struct json_object;
 
 /* "current 12.3 MiB in 39328 blocks, peak ..." and what else begins a text answer */
 void tm_print_header(struct tm_request *request);
+/* Of the nanoseconds that tables have. */
+static inline time_t tm_seconds(uint64_t nanoseconds)
+{
+    return (time_t)(nanoseconds / 1000000000);
+}
+/* "2026-11-20T22:59:35Z" */
+void tm_text_time(struct tm_text *text, time_t seconds);
+/* "signal 6 (SIGABRT)" */
+void tm_text_signal(struct tm_text *text, int number);
 /* The frames of a traceback, oldest first, as tracemalloc's Traceback.format(). */
 void tm_print_traceback(struct tm_request *request, uint32_t stack, const char *indent);
 /* The line without white space around it; nothing if it is not to be had. */
@@ -198,8 +209,18 @@ struct tm_error *tm_request_check_group(const struct tm_request *request);
 struct tm_error *tm_request_needs_names(const struct tm_request *request);
 /* "size=..., count=..., average=..." */
 void tm_text_numbers(struct tm_text *text, int64_t size, int64_t count);
+/* The file that was written: "page.html: 12.3 KiB" */
+void tm_print_file(struct tm_request *request, uint64_t size);
 /* "file:12" */
 void tm_print_place(struct tm_request *request, uint32_t location);
+struct json_object *tm_json_time(time_t seconds);
+/* Adds who was traced and by whom: "source" to "started". */
+void tm_json_put_process(struct json_object *object, const struct tm_model *model);
+/* {"size", "count", "traceback"} */
+struct json_object *tm_json_statistic(const struct tm_model *model, enum tm_group group,
+                                      const struct tm_statistic *item);
+/* {"address", "size", "domain"} */
+struct json_object *tm_json_block(const struct tm_block *block);
 /* [{"filename", "lineno", "name"}...], most recent first */
 struct json_object *tm_json_traceback(const struct tm_model *model, uint32_t stack);
 /* The frame that stands for a group: [{...}], or all frames if it is a traceback. */
@@ -225,6 +246,7 @@ struct tm_error *tm_run_sizes(struct tm_request *request);
 struct tm_error *tm_run_diff(struct tm_request *request);
 struct tm_error *tm_run_dump(struct tm_request *request);
 struct tm_error *tm_check_export(const struct tm_request *request);
+struct tm_error *tm_check_report(const struct tm_request *request);
 struct tm_error *tm_run_export(struct tm_request *request);
 struct tm_error *tm_run_check(struct tm_request *request);
 struct tm_error *tm_run_report(struct tm_request *request);

@@ -172,10 +172,7 @@ static struct tm_error *print_json(struct tm_request *request, const struct bigg
     struct tm_error *error = tm_json_begin(answer, "blocks", request->output, &list);
     for (size_t i = 0; i < biggest->count && !error; i++) {
         const struct tm_block *block = &biggest->heap[i];
-        struct json_object *entry = json_object_new_object();
-        tm_json_put(entry, "address", tm_json_address(block->address));
-        tm_json_put(entry, "size", json_object_new_uint64(block->size));
-        tm_json_put(entry, "domain", json_object_new_int64(block->domain));
+        struct json_object *entry = tm_json_block(block);
         tm_json_put(entry, "traceback", tm_json_traceback(model, block->stack));
         if (!tm_json_item(&list, entry))
             break;

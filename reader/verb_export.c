@@ -68,21 +68,16 @@ static struct tm_error *open_sink(const struct tm_request *request, struct tm_si
     return error ? error : tm_new_file_share(&sink->file);
 }
 
-static struct tm_error *finish_file(const struct tm_request *request, struct tm_sink *sink)
+static struct tm_error *finish_file(struct tm_request *request, struct tm_sink *sink)
 {
     if (sink->own.failed)
         return tm_error_no_memory();
     struct tm_error *error = tm_new_file_write(&sink->file, sink->own.bytes, sink->own.size);
     if (!error)
         error = tm_new_file_finish(&sink->file);
-    if (error)
-        return error;
-    struct tm_text *text = &request->output->text;
-    tm_text_add_name(text, (struct tm_string_ref){request->file, (uint32_t)strlen(request->file)});
-    tm_text_print(text, ": ");
-    tm_text_add_size(text, (double)sink->file.size, false);
-    tm_text_print(text, "\n");
-    return NULL;
+    if (!error)
+        tm_print_file(request, sink->file.size);
+    return error;
 }
 
 /* A redirected answer that is cut off must not look like a whole one.  On a terminal, whoever reads has had enough. */

@@ -1,39 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* info: who was traced, by whom, and how much is there. */
-#define _GNU_SOURCE /* sigabbrev_np */
 #include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "json.h"
 #include "request.h"
 #include "snapshot.h"
-
-/* "2026-11-20T22:59:35Z"; "" if unknown */
-static void started_text(uint64_t nanoseconds, char *text, size_t room)
-{
-    time_t seconds = (time_t)(nanoseconds / 1000000000);
-    struct tm parts;
-    text[0] = 0;
-    if (nanoseconds && gmtime_r(&seconds, &parts))
-        strftime(text, room, "%Y-%m-%dT%H:%M:%SZ", &parts);
-}
-
-static const char *signal_name(int number)
-{
-    const char *name = number > 0 ? sigabbrev_np(number) : NULL;
-    return name ? name : "";
-}
 
 static void print_text(struct tm_request *request)
 {
     const struct tm_model *model = request->model;
     const struct tm_target *target = model->target;
     struct tm_text *text = &request->output->text;
-    char started[32];
     tm_print_header(request);
     tm_text_print(text, "\n");
     if (target && target->program) {
@@ -41,20 +20,26 @@ static void print_text(struct tm_request *request)
         tm_text_add_name(text, (struct tm_string_ref){target->program, (uint32_t)strlen(target->program)});
         tm_text_print(text, "\n");
     }
-    if (target && target->signal)
-        tm_text_print(text, "killed:   by signal %d (SIG%s)\n", target->signal, signal_name(target->signal));
+    if (target && target->signal) {
+        tm_text_print(text, "killed:   by ");
+        tm_text_signal(text, target->signal);
+        tm_text_print(text, "\n");
+    }
     if (target && target->truncated)
         tm_text_print(text, "core:     truncated: the file ends before the memory does\n");
     const struct tm_snapshot_identity *snapshot = tm_snapshot_identity(target);
     if (snapshot) {
-        started_text(snapshot->taken, started, sizeof(started));
-        tm_text_print(text, "snapshot: taken %s, %s%s\n", started,
-                      snapshot->flags & TM_SNAPSHOT_HAS_BLOCKS ? "with single blocks" : "totals only",
+        tm_text_print(text, "snapshot: taken ");
+        tm_text_time(text, tm_seconds(snapshot->taken));
+        tm_text_print(text, ", %s%s\n", snapshot->flags & TM_SNAPSHOT_HAS_BLOCKS ? "with single blocks" : "totals only",
                       snapshot->flags & TM_SNAPSHOT_REDACTED ? ", names redacted" : "");
     }
-    started_text(model->started, started, sizeof(started));
-    tm_text_print(text, "tracing:  %s%s%s\n", model->tracing ? "on" : "stopped", started[0] ? ", last started " : "",
-                  started);
+    tm_text_print(text, "tracing:  %s", model->tracing ? "on" : "stopped");
+    if (model->started) {
+        tm_text_print(text, ", last started ");
+        tm_text_time(text, tm_seconds(model->started));
+    }
+    tm_text_print(text, "\n");
     if (model->table_bytes) {
         tm_text_print(text, "table:    ");
         tm_text_add_size(text, (double)model->table_bytes, false);
@@ -82,20 +67,7 @@ static struct tm_error *print_json(struct tm_request *request)
     const struct tm_model *model = request->model;
     const struct tm_target *target = model->target;
     struct json_object *answer = json_object_new_object(), *table = json_object_new_object();
-    char started[32];
-    started_text(model->started, started, sizeof(started));
-    tm_json_put_source(answer, model);
-    tm_json_put(answer, "pid", json_object_new_int64(model->pid));
-    struct tm_string_ref program = {NULL, 0};
-    if (target && target->program)
-        program = (struct tm_string_ref){target->program, (uint32_t)strlen(target->program)};
-    tm_json_put(answer, "program", program.bytes ? tm_json_name(program) : NULL);
-    tm_json_put(answer, "signal", target && target->signal ? json_object_new_int64(target->signal) : NULL);
-    tm_json_put(answer, "python", json_object_new_string(model->python));
-    tm_json_put(answer, "tracer", json_object_new_string(model->tracer));
-    tm_json_put(answer, "tracer_version", json_object_new_string(model->tracer_version));
-    tm_json_put(answer, "frame_limit", json_object_new_int64(model->frame_limit));
-    tm_json_put(answer, "started", started[0] ? json_object_new_string(started) : NULL);
+    tm_json_put_process(answer, model);
     tm_json_put_total(answer, model);
     tm_json_put_selected(answer, request);
     tm_json_put(table, "bytes", json_object_new_uint64(model->table_bytes));
@@ -105,8 +77,7 @@ static struct tm_error *print_json(struct tm_request *request)
     const struct tm_snapshot_identity *snapshot = tm_snapshot_identity(target);
     if (snapshot) {
         struct json_object *file = json_object_new_object();
-        started_text(snapshot->taken, started, sizeof(started));
-        tm_json_put(file, "taken", json_object_new_string(started));
+        tm_json_put(file, "taken", tm_json_time(tm_seconds(snapshot->taken)));
         tm_json_put(file, "blocks", json_object_new_boolean(snapshot->flags & TM_SNAPSHOT_HAS_BLOCKS));
         tm_json_put(file, "redacted", json_object_new_boolean(snapshot->flags & TM_SNAPSHOT_REDACTED));
         tm_json_put(answer, "snapshot", file);

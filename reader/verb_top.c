@@ -85,12 +85,7 @@ static struct tm_error *print_json(struct tm_request *request, const struct tm_s
     tm_json_put_incomplete(answer, model);
     struct tm_error *error = tm_json_begin(answer, "stats", request->output, &list);
     for (size_t i = 0; i < statistics->count && !error; i++) {
-        const struct tm_statistic *item = &statistics->items[i];
-        struct json_object *entry = json_object_new_object();
-        tm_json_put(entry, "size", json_object_new_int64(item->size));
-        tm_json_put(entry, "count", json_object_new_int64(item->count));
-        tm_json_put(entry, "traceback", tm_json_group(model, request->group, item->stack, item->location));
-        if (!tm_json_item(&list, entry))
+        if (!tm_json_item(&list, tm_json_statistic(model, request->group, &statistics->items[i])))
             break;
     }
     return error ? error : tm_json_end(&list);

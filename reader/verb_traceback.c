@@ -29,13 +29,10 @@ static void print_text(struct tm_request *request, uint64_t address, const struc
 static struct tm_error *print_json(struct tm_request *request, uint64_t address, const struct tm_block *block)
 {
     const struct tm_model *model = request->model;
-    struct json_object *answer = json_object_new_object(), *object = json_object_new_object();
+    struct json_object *answer = json_object_new_object();
     tm_json_put_source(answer, model);
     tm_json_put(answer, "address", tm_json_address(address));
-    tm_json_put(object, "address", tm_json_address(block->address));
-    tm_json_put(object, "size", json_object_new_uint64(block->size));
-    tm_json_put(object, "domain", json_object_new_int64(block->domain));
-    tm_json_put(answer, "block", object);
+    tm_json_put(answer, "block", tm_json_block(block));
     tm_json_put(answer, "total_nframe", json_object_new_int64(model->stacks[block->stack].depth));
     tm_json_put(answer, "traceback", tm_json_traceback(model, block->stack));
     tm_json_put_incomplete(answer, model);

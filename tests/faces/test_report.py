@@ -2,6 +2,7 @@
 """The page for an incident: all that it is to say, and no text of a target that becomes markup."""
 
 import html.parser
+import json
 import os
 import re
 import signal
@@ -90,6 +91,35 @@ def test_what_is_missing_is_said_in_all_formats(make):
     for words in [], ["--format", "markdown"], ["--format", "html"]:
         said = report(corpse.core, *words)
         assert "at least " in said and "lower bounds" in said and "Nothing of what" not in said
+    said = json.loads(report(corpse.core, "--json"))
+    assert said["incomplete"] and set(said["incomplete"]) < set(said["missing"])
+
+
+def test_json_says_what_the_page_and_the_other_verbs_say(corpse, tmp_path):
+    said = json.loads(report(corpse.core, "--json", "--limit", "2"))
+    asked = [["info", "--json"], ["top", "2", "--json"], ["top", "2", "--by", "traceback", "--json"]]
+    asked.append(["blocks", "--limit", "2", "--json"])
+    info, top, tracebacks, blocks = (json.loads(answer[1]) for answer in CommandLine().ask(asked, core=corpse.core))
+    for name in "source", "tracing", "pid", "program", "signal", "python", "tracer", "frame_limit", "started", "total":
+        assert said[name] == info[name], name
+    assert said["lines"] == top["stats"] and said["tracebacks"] == tracebacks["stats"] != []
+    assert said["blocks"] == blocks["blocks"] != []
+    listed = [sum(line[key] for line in said["lines"]) for key in ("size", "count")]
+    rest = said["other_lines"]
+    assert [listed[0] + rest["size"], listed[1] + rest["count"]] == [info["total"]["size"], info["total"]["count"]]
+    text = report(corpse.core)
+    assert said["state"] == "killed by signal 6 (SIGABRT)" and "%s\n" % said["written"] in text
+    assert said["missing"] == [] and "incomplete" not in said and "no_blocks" not in said
+    page = tmp_path / "page.json"
+    report(corpse.core, "--json", "--limit", "2", "-o", str(page))
+    assert json.loads(page.read_text()) == said
+
+
+def test_json_of_a_process_and_of_a_snapshot(process, corpse):
+    said = json.loads(report(process.process.pid, "--json"))
+    assert said["state"] == "alive" and said["read"] == "2001-09-09T01:46:40Z" and "written" not in said
+    said = json.loads(report(corpse.facts["before"], "--json"))
+    assert "there are no single blocks in" in said["no_blocks"] and said["blocks"] == [] and said["lines"]
 
 
 def test_of_a_live_process_the_time_is_now(process):
