@@ -102,7 +102,7 @@ demo: ## a leaking service, its core, and the leaking line: command line, GDB, L
 test: ## all tests, on every CPython that is found (TEST_PYTHONS names others, ARGS goes to pytest)
 	@tools/needs build test
 	@! command -v npm >/dev/null || tools/web || echo 'no page for tm export --format html: npm did not work'
-	@$(MAKE) --no-print-directory $(JOBS) all units PYTHONS="$${TEST_PYTHONS:-$$(tools/python-facts --found | paste -s -d ' ')}"
+	@$(MAKE) --no-print-directory $(JOBS) all units PYTHONS="$${TEST_PYTHONS:-$$(tools/python-facts --found | paste -s -d ' ')} $$(tools/python-with pytest)"
 	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
 	@tools/pytest $(ARGS)
 
@@ -144,6 +144,10 @@ bench: ## slowdown and memory, against untraced and against tracemalloc
 .PHONY: bench-reader
 bench-reader: all ## how fast the reader answers on a big table
 	@$(firstword $(PYTHONS)) bench/bench_reader.py $(ARGS)
+
+.PHONY: bench-debuggers
+bench-debuggers: all ## how fast tm answers in GDB and LLDB on a big core
+	@$(firstword $(PYTHONS)) bench/bench_debuggers.py $(ARGS)
 
 .PHONY: storm
 storm: ## kill a traced storm STORM_N times (default 1000), cut and bend what is left: every corpse is read

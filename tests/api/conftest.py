@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ import pytest
 HERE = Path(__file__).resolve().parent
 PACKAGES = str(HERE.parent.parent / "build" / "lib" / "python")
 
-# The interpreter that runs pytest is one of those that were built for: property tests run in this very process.
+# Property tests run in this very process.
 sys.path.insert(0, PACKAGES)
+if not os.path.exists(os.path.join(PACKAGES, "tm", "_tm" + sysconfig.get_config_var("EXT_SUFFIX"))):
+    raise pytest.UsageError(
+        "tests/api need tm for the interpreter that runs pytest, too: make PYTHONS='... %s'" % sys.executable
+    )
 
 
 class Program:
