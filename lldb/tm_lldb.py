@@ -16,6 +16,10 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 NOTHING_TO_READ = (
     "tm: there is neither a process nor a core here.  Try: target create --core CORE, attach -p PID, or run"
 )
+NO_MAPPINGS = (
+    "tm: LLDB's remote end does not say where this process has memory.  Try: lldb-server in its place, or tm top PID on"
+    " that machine"
+)
 BLOCK = 4 << 20  # SBProcess.ReadMemory is fastest at 1 to 8 MiB, and four times slower at 64
 
 
@@ -115,19 +119,69 @@ def evaluate(frame, target, expression):
 # ---- the target ------------------------------------------------------------------------------------------------------
 
 
+def _status(pid):
+    with open("/proc/%d/status" % pid) as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
 def _traced_here(process):
-    """Is this process on this machine?  Its id alone does not tell: a remote one may have the id of another one here.
-    So compare some bytes of its stack, which differ between any two processes."""
-    frame = process.GetThreadAtIndex(0).GetFrameAtIndex(0)
-    error = lldb.SBError()
-    there = process.ReadMemory(frame.GetSP(), 256, error)
-    if not there:
-        return False
+    """Is this process on this machine, and that of its id?  A remote one may have the id of another one here.
+
+    LLDB traces through a server, which it starts itself if the process is here.  To make sure, some bytes of the stack
+    are compared, which differ between any two processes.
+    """
+    pid, frame, error = process.GetProcessID(), process.GetThreadAtIndex(0).GetFrameAtIndex(0), lldb.SBError()
     try:
-        with open("/proc/%d/mem" % process.GetProcessID(), "rb", buffering=0) as memory:
-            return os.pread(memory.fileno(), len(there), frame.GetSP()) == bytes(there)
-    except (OSError, OverflowError):
+        server = int(_status(pid)["TracerPid"])
+        if not server or int(_status(server)["PPid"]) != os.getpid():
+            return False
+        there = process.ReadMemory(frame.GetSP(), 256, error)
+        with open("/proc/%d/mem" % pid, "rb", buffering=0) as memory:
+            return bool(there) and os.pread(memory.fileno(), len(there), frame.GetSP()) == bytes(there)
+    except (OSError, OverflowError, KeyError, ValueError):
         return False
+
+
+class _Stub:
+    """Files that the remote end of a connection reads for us: GDB's gdbserver tells LLDB no mappings otherwise."""
+
+    def __init__(self, debugger, process):
+        self.interpreter, self.context = debugger.GetCommandInterpreter(), lldb.SBExecutionContext(process)
+
+    def _ask(self, packet):
+        """(number, what is behind it) of an answer such as F1f;...; a negative number, or none, is an error."""
+        result = lldb.SBCommandReturnObject()
+        self.interpreter.HandleCommand("process plugin packet send " + packet, self.context, result, False)
+        match = re.search(r"^response: F([0-9a-f]+)(?:;(.*))?", result.GetOutput() or "", re.MULTILINE | re.DOTALL)
+        if not match:
+            raise EOFError
+        return int(match.group(1), 16), (match.group(2) or "")[:-1]  # and LLDB's own end of the line
+
+    def read(self, path):
+        try:
+            descriptor, _ = self._ask("vFile:open:%s,0,0" % path.encode().hex())
+            parts, offset = [], 0
+            while True:
+                size, text = self._ask("vFile:pread:%x,4000,%x" % (descriptor, offset))
+                if not size:
+                    break
+                parts.append(text)
+                offset += size
+            self._ask("vFile:close:%x" % descriptor)
+            return "".join(parts)
+        except EOFError:
+            return ""
+
+
+def _mappings(maps):
+    """The same for /proc/PID/maps as text."""
+    for line in maps.splitlines():
+        match = re.match(r"([0-9a-f]+)-([0-9a-f]+) ([-r])([-w])([-x])\S+ \S+ \S+ \S+\s*(.*)", line)
+        if match:
+            flags = tm_engine.REGION_READ if match.group(3) == "r" else 0
+            flags |= tm_engine.REGION_WRITE if match.group(4) == "w" else 0
+            flags |= tm_engine.REGION_EXECUTE if match.group(5) == "x" else 0
+            yield int(match.group(1), 16), int(match.group(2), 16), flags, match.group(6) or None
 
 
 def _core_file(debugger, process):
@@ -193,8 +247,16 @@ class Target(Base):
         if self.nothing:
             raise tm_engine.Failure(NOTHING_TO_READ)
         regions = self.process.GetMemoryRegions()
-        if not regions.GetSize():  # killed a moment ago: LLDB 16 may not have heard of it
-            raise tm_engine.Failure(NOTHING_TO_READ)
+        if regions.GetSize():
+            return self._told(regions)
+        told = _Stub(self.debugger, self.process).read("/proc/%d/maps" % self.process.GetProcessID())
+        if not told:  # killed a moment ago, perhaps: LLDB 16 may not have heard of it
+            lives = self.process.GetNumThreads() and self.read(self.process.GetThreadAtIndex(0).GetFrameAtIndex(0).GetSP(), 1)
+            raise tm_engine.Failure(NO_MAPPINGS if lives else NOTHING_TO_READ)
+        return _mappings(told)
+
+    @staticmethod
+    def _told(regions):
         info = lldb.SBMemoryRegionInfo()
         for index in range(regions.GetSize()):
             if regions.GetMemoryRegionAtIndex(index, info) and info.IsMapped():

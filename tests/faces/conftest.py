@@ -34,23 +34,32 @@ def pytest_report_header(config):
     return "debuggers: " + ("; ".join(found) or "none")
 
 
+def innermost(pid):
+    """The process that one, which runs it below other commands, is there for."""
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        children = file.read().split()
+    return innermost(int(children[0])) if children else pid
+
+
 class Made:
     """A program's remains: its core (or its process), its executable, and the addresses it wrote down."""
 
     def __init__(self, program, facts, core=None, process=None):
         self.program, self.core, self.process = program, core, process
+        self.pid = innermost(process.pid) if process else None
         self.facts = json.loads(facts.read_text()) if facts.exists() else {}
         if core or process:  # files that commands read and write; a broken core has none
             self.facts.update(before=str(facts.with_name("before.tm")), after=str(facts.with_name("after.tm")))
             self.facts["page"] = str(facts.with_name("page.html"))
-            source = str(core) if core else str(process.pid)
+            source = str(core or self.pid)
             dumped = [str(debuggers.TM), "dump", source, self.facts["before"]]
             subprocess.run(dumped, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")
 def make(tmp_path_factory):
-    """make(mode, gcore=False): a fake target; see fake_target.c."""
+    """make(mode): a fake target; see fake_target.c.  below: the words of a command that runs it; source: the file that its
+    table names."""
     assert debuggers.TM.exists() and debuggers.ENGINE.exists(), "not built: make"
     build = tmp_path_factory.mktemp("fake_target")
     program = build / "fake_target"
@@ -59,14 +68,16 @@ def make(tmp_path_factory):
         [*compiler.split(), "-std=c11", "-g", "-O0", "-Wall", "-Wextra", "-o", str(program), str(HERE / "fake_target.c")],
         check=True,
     )
-    (build / "app.py").write_text(SOURCE)
     alive = []
 
-    def made(mode, gcore=False):
+    def made(mode, gcore=False, below=(), source="app.py"):
+        source = build / source
+        source.parent.mkdir(exist_ok=True)
+        source.write_text(SOURCE)
         folder = tmp_path_factory.mktemp(mode)
         facts = folder / "facts.json"
         process = subprocess.Popen(
-            [str(program), str(build / "app.py"), str(facts), "wait" if gcore else mode],
+            [*below, str(program), str(source), str(facts), "wait" if gcore else mode],
             cwd=str(folder),
             preexec_fn=lambda: resource.setrlimit(
                 resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2
@@ -120,8 +131,6 @@ def corpses(make, corpse):
 def process(make):
     """A process that lives, for one test."""
     return make("wait")
-
-
 
 
 @pytest.fixture(params=debuggers.GDBS or [None], ids=lambda face: face.name if face else "missing")

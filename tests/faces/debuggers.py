@@ -11,6 +11,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TM = ROOT / "build/bin/tm"
@@ -106,12 +107,13 @@ class Lldb:
         return done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
     def lines(self, lines, **where):
-        env = dict(where.pop("env", None) or environment(), TM_LINES=json.dumps(list(lines)))
         driver = pathlib.Path(__file__).with_name("lldb_driver.py")
-        output, error = self.raw(["command script import " + str(driver)], env=env, **where)
-        match = re.search(r"^@@@ (.*)$", output, re.MULTILINE)
-        assert match, output + error
-        return [(said, wrong) for said, wrong, _succeeded in json.loads(match.group(1))]
+        with tempfile.NamedTemporaryFile("r") as file:
+            env = dict(where.pop("env", None) or environment(), TM_LINES=json.dumps(list(lines)), TM_SAID=file.name)
+            output, error = self.raw(["command script import " + str(driver)], env=env, **where)
+            said = file.read()
+        assert said, output + error
+        return [(text, wrong) for text, wrong, _succeeded in json.loads(said)]
 
     def ask(self, commands, **where):
         answers = []

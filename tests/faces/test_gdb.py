@@ -4,8 +4,6 @@
 import json
 import os
 import re
-import shutil
-import socket
 import subprocess
 
 import pytest
@@ -146,34 +144,6 @@ def test_the_selected_inferior_counts(gdb, corpse, make):
     assert "neither a process nor a core" in said[3][1]
     assert "tm: " in said[5][1] and "app.py" not in said[5][0]
     assert said[7] == said[0]
-
-
-def test_remote_target(gdb, process):
-    """GIVEN a process behind gdbserver, THEN the answers are those of a local one."""
-    server = shutil.which("gdbserver")
-    if not server:
-        pytest.skip("no gdbserver on this machine")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    running = subprocess.Popen(
-        [server, "--once", "--attach", "127.0.0.1:%d" % port, str(process.process.pid)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        while b"Listening" not in running.stderr.readline():
-            assert running.poll() is None
-        said = gdb.lines(
-            ["set sysroot /", "target remote 127.0.0.1:%d" % port, "tm top", "tm traceback %#x" % process.facts["leaked"], "detach"],
-            program=process.program,
-        )
-        local = gdb.lines(["tm top", "tm traceback %#x" % process.facts["leaked"]], pid=process.process.pid)
-        assert said[2:4] == local
-        assert process.process.poll() is None
-    finally:
-        running.kill()
-        running.wait()
 
 
 def test_beside_libpython(gdb, corpse, tmp_path):
