@@ -160,7 +160,10 @@ static void consider(struct tm_stdlib_memory *memory, uint64_t slot, uint64_t ad
             return;
         unsigned good, bad;
         tm_stdlib_table_sample(memory, &table, &good, &bad);
-        if (good > bad && (!best->slot || table.nentries > best->table.nentries)) {
+        /* The first moment of a rehash: the new buckets are still empty. */
+        bool emptied = layout->rehash_swaps_first && !good && !bad && table.nentries && !best->slot &&
+                       has_neighbours(memory, &table, slot);
+        if (emptied || (good > bad && (!best->slot || table.nentries > best->table.nentries))) {
             best->slot = slot;
             best->table = table;
         }

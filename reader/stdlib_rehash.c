@@ -24,7 +24,8 @@
 #define SAMPLE_BUCKETS 65536 /* in which they are looked for */
 #define ENOUGH 64            /* votes after which nobody else is heard */
 #define CANDIDATES 512       /* beginnings that have votes */
-#define TRIES 8              /* of them that are looked at closely */
+#define LOOK 4096            /* buckets of each that are looked at */
+#define TRIES 8              /* beginnings that are looked at closely */
 #define CHAIN 4096           /* entries of a bucket that are looked along */
 #define HEAD 32              /* bytes that every entry has: next, hash, key, ... */
 
@@ -189,6 +190,19 @@ static int compare_candidates(const void *left, const void *right)
                                 : (a->buckets > b->buckets) - (a->buckets < b->buckets);
 }
 
+/* Words that merely lead to an entry are everywhere, but not in rows with nothing else between them. */
+static bool looks_like_buckets(struct rehash *rehash, const struct tm_stdlib_table *table)
+{
+    uint64_t next, hash;
+    for (uint64_t bucket = 0; bucket < table->nbuckets && bucket < LOOK; bucket++) {
+        uint64_t entry = head_of(rehash, &rehash->new_heads, table, bucket);
+        if (entry && (!tm_stdlib_pointer(entry) || entry % 8 || !entry_at(rehash, entry, &next, &hash) ||
+                      (hash & (table->nbuckets - 1)) != bucket))
+            return false;
+    }
+    return true;
+}
+
 /* ---- how far it had come ------------------------------------------------------------------------------------------ */
 
 /* False: there is nothing of the one in the other. */
@@ -269,7 +283,7 @@ static bool find_rest(struct rehash *rehash, uint64_t address, const struct tm_b
 /* ---- together ----------------------------------------------------------------------------------------------------- */
 
 static struct tm_error *try_candidate(struct rehash *rehash, uint64_t buckets, struct tm_stdlib_table pair[2],
-                                      uint64_t *most)
+                                      unsigned *tries, uint64_t *most)
 {
     uint64_t there = 0, size = rehash->other->nbuckets * 8;
     bool sound = true;
@@ -277,12 +291,12 @@ static struct tm_error *try_candidate(struct rehash *rehash, uint64_t buckets, s
     rehash->from.first = rehash->from.rest = 0;
     rehash->old_heads = rehash->new_heads = (struct tm_stdlib_window){0};
     if (!tm_stdlib_pointer(buckets) || tm_target_available(rehash->memory->target, buckets, size, NULL) != size ||
-        !find_border(rehash))
+        !looks_like_buckets(rehash, rehash->other) || !(*tries)-- || !find_border(rehash))
         return NULL;
     struct tm_error *error = count(rehash->memory, &rehash->from, &there, &sound);
     if (!error)
         error = count(rehash->memory, &rehash->to, &there, &sound);
-    if (error || !sound || there > rehash->expected || there <= *most)
+    if (error || !sound || there > rehash->expected)
         return error;
     rehash->rest = rehash->expected - there;
     rehash->rests = 0;
@@ -292,6 +306,8 @@ static struct tm_error *try_candidate(struct rehash *rehash, uint64_t buckets, s
         there += rehash->rest;
     else
         rehash->from.rest = 0;
+    if (there <= *most)
+        return error;
     *most = there;
     pair[0] = rehash->from;
     pair[1] = rehash->to;
@@ -316,8 +332,9 @@ struct tm_error *tm_stdlib_rehash(struct tm_stdlib_memory *memory, const struct 
         error = each_piece(rehash, vote);
     qsort(rehash->candidates, rehash->count, sizeof(rehash->candidates[0]), compare_candidates);
     uint64_t most = alone;
-    for (unsigned i = 0; i < rehash->count && i < TRIES && most < rehash->expected && !error; i++)
-        error = try_candidate(rehash, rehash->candidates[i].buckets, pair, &most);
+    unsigned tries = TRIES;
+    for (unsigned i = 0; i < rehash->count && tries && most < rehash->expected && !error; i++)
+        error = try_candidate(rehash, rehash->candidates[i].buckets, pair, &tries, &most);
     *found = most > alone;
     tm_stdlib_map_free(&rehash->samples);
     free(rehash);

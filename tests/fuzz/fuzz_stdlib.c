@@ -52,7 +52,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         .foreign = true,
         .traces = 40,
         .nframe = 1 + (bytes[1] >> 1) % 8,
+        .nbuckets = bytes[1] & 64 ? 64 : 0,
     });
+    if (bytes[1] & 64) /* 40 traces in 64 buckets: it must grow */
+        fake_rehash(fake, bytes[1] % 64);
     if (bytes[1] & 128) {
         fake->regions[2].saved = fake->used / 2;
         fake->regions[2].missing = TM_READ_TRUNCATED;

@@ -210,8 +210,14 @@ static void make_state(struct fake *fake)
     fake->slot = FAKE_DATA + 0x800;
     put(fake, fake->slot, fake->table, 8);
     fake->traced_at = fake->slot + layout->traced[0];
-    if (!layout->fixed)
+    if (!layout->fixed) { /* beside it, the tables of tracebacks and of names */
+        for (unsigned i = 1; i <= 2; i++) {
+            uint64_t table = make_table(fake, 16, 0, 7);
+            put(fake, table + fake->options.family->table->compare, code(20 + i), 8);
+            put(fake, fake->slot + 8 * (uint64_t)i, table, 8);
+        }
         return;
+    }
     put(fake, fake->slot + layout->config, 1, 4);
     put(fake, fake->slot + layout->config + 4, 1, 4);
     put(fake, fake->slot + layout->config + 8, fake->options.nframe, 4);
@@ -257,8 +263,8 @@ struct fake *fake_create(const struct fake_options *options)
         names[i] = make_name(fake, i);
     for (unsigned i = 0; i < 8; i++)
         tracebacks[i] = make_traceback(fake, options->nframe, names, i);
-    fake->nbuckets = 16;
-    while (fake->nbuckets < 2 * (uint64_t)options->traces)
+    fake->nbuckets = options->nbuckets ? options->nbuckets : 16;
+    while (!options->nbuckets && fake->nbuckets < 2 * (uint64_t)options->traces)
         fake->nbuckets *= 2;
     fake->table = make_table(fake, fake->nbuckets, 0, 7);
     fake->buckets = fake_get(fake, fake->table + options->family->table->buckets);
@@ -274,6 +280,28 @@ struct fake *fake_create(const struct fake_options *options)
     if (options->version)
         snprintf((char *)fake->data + 0x2000, 128, "%s (main, Jan  1 2026, 10:00:00) [GCC 12.2.0]", options->version);
     return fake;
+}
+
+void fake_rehash(struct fake *fake, unsigned moved)
+{
+    const struct tm_stdlib_table_layout *layout = fake->options.family->table;
+    uint64_t nbuckets = 2 * fake->nbuckets, buckets = allocate(fake, nbuckets * 8);
+    for (uint64_t bucket = 0; bucket < fake->nbuckets; bucket++) {
+        uint64_t entry = fake_get(fake, fake->buckets + bucket * 8);
+        for (; entry && moved; moved--) {
+            uint64_t next = fake_get(fake, entry);
+            uint64_t head = buckets + 8 * (fake_get(fake, entry + layout->entry_hash) & (nbuckets - 1));
+            fake_set(fake, entry, fake_get(fake, head));
+            fake_set(fake, head, entry);
+            entry = next;
+        }
+    }
+    if (layout->rehash_swaps_first) {
+        fake_set(fake, fake->table + layout->buckets, buckets);
+        fake_set(fake, fake->table + layout->nbuckets, nbuckets);
+    } else { /* the one that made it necessary is counted, but not there yet */
+        fake_set(fake, fake->table + layout->nentries, fake_get(fake, fake->table + layout->nentries) + 1);
+    }
 }
 
 void fake_destroy(struct fake *fake)

@@ -28,6 +28,7 @@ struct fake_options {
     bool live;
     unsigned traces;
     unsigned nframe;
+    uint64_t nbuckets; /* 0: enough */
 };
 
 struct fake {
@@ -65,6 +66,8 @@ static inline uint64_t fake_address(unsigned i)
 }
 
 struct fake *fake_create(const struct fake_options *options);
+/* Begins to move the traces into an array of twice the size, and stops after so many of them. */
+void fake_rehash(struct fake *fake, unsigned moved);
 void fake_destroy(struct fake *fake);
 /* Where the byte of an address lies, to be written to; NULL if it is nowhere. */
 uint8_t *fake_at(struct fake *fake, uint64_t address);

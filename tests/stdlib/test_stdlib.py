@@ -182,6 +182,29 @@ def test_without_the_files(interpreter, tmp_path):
     case.source.unlink()
 
 
+def test_a_future_version(cases, tmp_path):
+    """GIVEN a version that does not exist yet THEN the sums decide: an answer that they prove, or a sentence."""
+    case = cases["kernel"]
+    version = case.answers["version"]
+    future = "3.77." + "1" * (len(version) - 5)
+    image = bytearray(case.source.read_bytes())
+    assert version.encode() + b" (" in image
+    image = image.replace(version.encode() + b" (", future.encode() + b" (")
+    core = tmp_path / "future"
+    core.write_bytes(image)
+    before, answer = case.ask("top", "--all", "--json").json(), corpses.cli(core, "top", "--all", "--json")
+    assert answer.status == 0 and answer.json()["stats"] == before["stats"]
+    assert corpses.cli(core, "info", "--json").json()["python"] == future
+
+    size = before["total"]["size"]
+    core.write_bytes(image.replace(size.to_bytes(8, "little"), (size + 1).to_bytes(8, "little")))
+    answer = corpses.cli(core, "top")
+    core.unlink()
+    assert answer.status == 2 and not answer.out
+    assert "tables in CPython %s are not known to this reader" % future in answer.err
+    assert "sizes add up to %d bytes where tracemalloc counts %d" % (size, size + 1) in answer.err
+
+
 def test_not_tracing(interpreter, tmp_path):
     """GIVEN an interpreter that traces nothing THEN the answer names its version, and what to do."""
     process = corpses.start(
