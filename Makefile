@@ -64,7 +64,7 @@ UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 PACKAGE := $(PACKAGE_FILES:runtime/python/%=$(LIB)/python/%)
 
 # Interpreters and libraries are asked only for verbs that compile here: the others must work where neither exists.
-LIGHT := help demo test test-browser web bench storm fuzz test-newest sanitize lint format check clean needs
+LIGHT := help demo test test-browser web bench storm fuzz test-newest test-machine sanitize lint format check clean needs
 ifneq ($(filter-out $(LIGHT),$(or $(MAKECMDGOALS),all)),)
 FACTS := $(shell tools/python-facts $(PYTHONS))
 ifneq ($(.SHELLSTATUS),0)
@@ -169,6 +169,10 @@ fuzz-targets: $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 .PHONY: test-newest
 test-newest: ## the tests on the newest CPythons, in a chroot of Debian sid (needs root)
 	@tools/test-newest $(ARGS)
+
+.PHONY: test-machine
+test-machine: ## systemd, OOM killer, Docker and Kubernetes, on a Debian in QEMU (needs root; half an hour and more)
+	@tools/test-machine $(ARGS)
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck, pyflakes: silent when all is well
