@@ -39,7 +39,7 @@ def address_of(value):
         raise Failure("it has no value")
     if kind in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
         raise Failure("it is a %s; put & before it" % value.type)
-    if kind == gdb.TYPE_CODE_FLT:
+    if kind in (gdb.TYPE_CODE_FLT, gdb.TYPE_CODE_ARRAY):  # of GDB's own: "text", {1, 2}
         raise Failure("it is a %s" % value.type)
     return int(value) & 0xFFFFFFFFFFFFFFFF
 
@@ -282,6 +282,13 @@ def documentation(verb):
 # ---- tm in expressions, for front ends, settings ---------------------------------------------------------------------
 
 
+def only(values, documentation):
+    """The one argument that a convenience function takes; GDB passes whatever was written."""
+    if len(values) != 1:
+        raise Failure("it takes one argument.  " + next(line for line in documentation.splitlines() if "Usage" in line))
+    return values[0]
+
+
 class Function(gdb.Function):
     """A convenience function of an address."""
 
@@ -290,9 +297,10 @@ class Function(gdb.Function):
         self.__doc__ = summary.replace("\n", "\nUsage: $%s (ADDRESS)\n\n" % name, 1).rstrip()
         super().__init__(name)
 
-    def invoke(self, address):
+    def invoke(self, *values):
         with sentences():
-            return self.of(self.engine.answer(Target(), ["traceback", hex(address_of(address))]))
+            address = address_of(only(values, self.__doc__))
+            return self.of(self.engine.answer(Target(), ["traceback", hex(address)]))
 
 
 LINE_HELP = """The line of Python that allocated the block that an address lies in, as "file:line".
@@ -309,14 +317,18 @@ Needs CPython's libpython.py.  Where C has no symbol of that name, the name alon
     def __init__(self):
         super().__init__("_tm_local")
 
-    def invoke(self, name):
-        address = python_local(name.string())
-        if address is None:
-            raise gdb.GdbError(
-                "tm: no Python frame is selected in which %s is a variable.  Try: py-bt, which comes with Python"
-                % name.string()
-            )
-        return address
+    def invoke(self, *values):
+        with sentences():
+            value = only(values, self.__doc__)
+            if value.type.strip_typedefs().code != gdb.TYPE_CODE_ARRAY:
+                raise Failure('the name of the variable belongs in quotes: $_tm_local ("NAME")')
+            address = python_local(value.string())
+            if address is None:
+                raise Failure(
+                    "no Python frame is selected in which %s is a variable.  Try: py-bt, which comes with Python"
+                    % value.string()
+                )
+            return address
 
 
 def size_of(answer):

@@ -115,7 +115,7 @@ void tm_print_source_line(struct tm_request *request, uint32_t location, const c
     if (text->size > start)
         tm_text_print(text, "\n");
     else
-        text->size = before;
+        tm_text_cut(text, before);
 }
 
 static void print_frame(struct tm_request *request, uint32_t location, const char *indent)

@@ -34,6 +34,14 @@ void tm_text_add(struct tm_text *text, const void *bytes, size_t size)
     text->bytes[text->size] = 0;
 }
 
+void tm_text_cut(struct tm_text *text, size_t size)
+{
+    if (size >= text->size)
+        return;
+    text->size = size;
+    text->bytes[size] = 0;
+}
+
 void tm_text_print(struct tm_text *text, const char *format, ...)
 {
     va_list arguments, again;

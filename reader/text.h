@@ -18,6 +18,8 @@ struct tm_text {
 };
 
 void tm_text_add(struct tm_text *text, const void *bytes, size_t size);
+/* Takes back what was added since it had this size. */
+void tm_text_cut(struct tm_text *text, size_t size);
 __attribute__((format(printf, 2, 3))) void tm_text_print(struct tm_text *text, const char *format, ...);
 /* A name or a line of source out of a target.  Control characters, whatever could reorder a terminal's text, and bytes
  * that are not UTF-8 come out as escapes. */

@@ -207,7 +207,10 @@ class _Call:
 
     def evaluate(self, _data, expression, ret, message, room):
         try:
-            ret[0] = self.target.evaluate(expression.decode("utf-8", "surrogateescape")) & 0xFFFFFFFFFFFFFFFF
+            address = self.target.evaluate(expression.decode("utf-8", "surrogateescape"))
+            if not -(1 << 63) <= address < 1 << 64:
+                raise Failure("no address has more than 64 bits")
+            ret[0] = address & 0xFFFFFFFFFFFFFFFF
             return 0
         except KeyboardInterrupt:
             self.stopped = True

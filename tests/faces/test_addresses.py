@@ -65,6 +65,8 @@ def test_paths_of_lldb(lldb, corpse):
         ("%s%n", ""),
         ("é", ""),
         ("-x", ""),
+        ("99999999999999999999999", "more than 64 bits"),
+        ("leaked + 0xffffffffffffffffff", ""),
         ("[", ""),
     ],
 )

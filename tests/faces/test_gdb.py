@@ -78,14 +78,20 @@ def test_convenience_functions(gdb, corpse):
             "print $_tm_size(1)",
             "print $_tm_line(holder)",
             "help function _tm_size",
+            "print $_tm_size()",
+            "print $_tm_line(1, 2)",
+            "print $_tm_size(1.5)",
+            'print $_tm_line("text")',
+            "print $_tm_local()",
+            "print $_tm_local(leaked)",
         ],
         core=corpse.core,
         program=corpse.program,
     )
     assert said[0][0].endswith("= 1000\n") and said[1][0].endswith("= 1000\n")
     assert said[2][0].endswith('app.py:7"\n') and said[3][0].endswith("app.py:4\n")
-    for output, error in said[4:6]:
-        assert "tm: " in error and "Python Exc" not in error and "in Python" not in error
+    for output, error in said[4:6] + said[7:]:
+        assert output == "" and error.count("\n") == 1 and "tm: " in error and "Python Exc" not in error and "in Python" not in error
     assert "Usage: $_tm_size (ADDRESS)" in said[6][0]
 
 

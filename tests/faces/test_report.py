@@ -151,6 +151,7 @@ def test_nothing_becomes_markdown(nasty):
         assert code and code.group(2).replace("\\|", "|") == NASTY + ":2", row
     fences = re.findall(r"^(`{3,})$", text, re.MULTILINE)
     assert fences and len(fences) % 2 == 0
+    assert len(fences) == len(re.findall("`{3,}$", text, re.MULTILINE)), "each has a line of its own"
 
 
 def test_a_file_is_whole_or_not_there(corpse, tmp_path):
