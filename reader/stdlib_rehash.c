@@ -61,21 +61,28 @@ static uint64_t size_after(uint64_t nentries)
     return size;
 }
 
-/* Sizes of both arrays; false: nothing is to be moved. */
+/* Sizes of both arrays; false: with so many traces, none is begun.  (A table that is damaged otherwise is not worth a search
+ * through all memory.)  It grows when it is more than half full, and shrinks when it is less than a tenth full. */
 static bool sizes(struct rehash *rehash, const struct tm_stdlib_table *table)
 {
+    uint64_t entries = table->nentries, buckets = table->nbuckets, some = buckets / 64 + 16;
+    bool early = table->layout->rehash_swaps_first, grows;
     rehash->from = rehash->to = *table;
-    if (table->layout->rehash_swaps_first) {
-        /* A table that has grown is fuller than a quarter; one that has shrunk, emptier than a fifth. */
+    if (early) { /* the number of buckets is the new one: just over a quarter, or just below a fifth */
+        grows = entries * 4 > buckets;
+        if (grows ? entries > buckets / 4 + some : entries + some < buckets / 5)
+            return false;
         rehash->other = &rehash->from;
-        rehash->other->nbuckets = table->nentries * 4 > table->nbuckets ? table->nbuckets / 2 : table->nbuckets * 2;
+        rehash->other->nbuckets = grows ? buckets / 2 : buckets * 2;
     } else {
+        grows = entries * 2 >= buckets;
+        if (!grows && entries * 10 > buckets)
+            return false;
         rehash->other = &rehash->to;
-        rehash->other->nbuckets = size_after(table->nentries);
+        rehash->other->nbuckets = size_after(entries);
     }
-    bool grows = rehash->to.nbuckets > rehash->from.nbuckets;
-    rehash->expected = table->nentries - (grows && !table->layout->rehash_swaps_first);
-    return rehash->other->nbuckets >= 16 && rehash->other->nbuckets != table->nbuckets;
+    rehash->expected = entries - (grows && !early);
+    return rehash->other->nbuckets >= 16 && rehash->other->nbuckets != buckets;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */

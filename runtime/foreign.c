@@ -8,7 +8,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tm_index known;     /* address, tagged with the domain -> record + 1 */
 static struct tm_index known_nil; /* the same at address 0, which is no key: domain + 1 */
-static uint32_t first_free;   /* record + 1; linked through `size` */
+static uint32_t first_free;       /* record + 1; linked through `size` */
 static uint64_t used_records;
 static uint64_t live_records;
 
@@ -29,8 +29,9 @@ void tm_foreign_after_fork_child(void)
 
 bool tm_foreign_init(void)
 {
-    return tm_index_init(&known, 8) && tm_index_init(&known_nil, 4) && tm_table_init(&tm_runtime.state->foreign, TM_CHUNK_FOREIGN,
-                                                     sizeof(struct tm_foreign), FOREIGN_CHUNK_SHIFT, MAX_FOREIGN);
+    return tm_index_init(&known, 8) && tm_index_init(&known_nil, 4) &&
+           tm_table_init(&tm_runtime.state->foreign, TM_CHUNK_FOREIGN, sizeof(struct tm_foreign), FOREIGN_CHUNK_SHIFT,
+                         MAX_FOREIGN);
 }
 
 static uint32_t number_of(uint32_t domain, uint64_t address)
