@@ -173,8 +173,8 @@ static void prove(struct tm_model *model, const struct tm_stdlib_walked *walked,
 static void doubt_tables(struct tm_model *model, const struct tm_stdlib_walked *walked, uint64_t sum)
 {
     struct tm_stdlib *stdlib = model->private;
-    const char *why = stdlib->state.locked       ? "another thread was changing them at that moment"
-                      : moves(model->target)     ? "they changed while they were read, which --stop would prevent"
+    const char *why = moves(model->target)       ? "they changed while they were read, which --stop would prevent"
+                      : stdlib->state.locked     ? "another thread was changing them at that moment"
                       : model->target->truncated ? "the core is truncated"
                                                  : "they were being changed at that moment, or are damaged";
     if (walked->unreadable)
