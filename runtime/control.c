@@ -140,7 +140,7 @@ static void wipe(void)
 static bool start(uint32_t frame_limit)
 {
     static bool broken;
-    if (tm_runtime.tracing)
+    if (tm_is_tracing())
         return true;
     if (broken || (!tm_root.state && !create_table())) {
         broken = true; /* half a table: never touched again */
@@ -171,7 +171,7 @@ bool tm_start(uint32_t frame_limit)
 static void forget_all(bool go_on)
 {
     pthread_mutex_lock(&switching);
-    if (tm_runtime.tracing) {
+    if (tm_is_tracing()) {
         set_tracing(0);
         wipe();
         if (go_on)
@@ -194,13 +194,14 @@ uint64_t tm_traced_bytes(uint64_t *peak)
 {
     int64_t live = 0;
     *peak = 0;
-    if (!tm_runtime.tracing)
+    if (!tm_is_tracing())
         return 0;
     for (int i = 0; i < TM_SHARDS; i++) {
         const struct tm_shard *shard = &tm_runtime.state->shards[i];
-        live += shard->live_bytes;
-        if (shard->peak > *peak)
-            *peak = shard->peak;
+        uint64_t seen = __atomic_load_n(&shard->peak, __ATOMIC_RELAXED);
+        live += __atomic_load_n(&shard->live_bytes, __ATOMIC_RELAXED);
+        if (seen > *peak)
+            *peak = seen;
     }
     if (live < 0)
         live = 0;
@@ -212,9 +213,9 @@ uint64_t tm_traced_bytes(uint64_t *peak)
 void tm_reset_peak(void)
 {
     uint64_t peak;
-    if (!tm_runtime.tracing)
+    if (!tm_is_tracing())
         return;
     uint64_t live = tm_traced_bytes(&peak);
     for (int i = 0; i < TM_SHARDS; i++)
-        tm_runtime.state->shards[i].peak = live;
+        __atomic_store_n(&tm_runtime.state->shards[i].peak, live, __ATOMIC_RELAXED);
 }

@@ -110,6 +110,10 @@ bool tm_foreign_track(uint32_t domain, uint64_t address, uint64_t size, uint32_t
     if (!stack) /* no memory for it: with this stack the record would be a free one */
         return false;
     tm_foreign_lock();
+    if (!tm_is_tracing()) { /* any more: whoever stopped it waits for the lock, and then forgets everything */
+        tm_foreign_unlock();
+        return true;
+    }
     struct tm_foreign *record = find(domain, address, &number);
     if (record)
         retract(record, number);

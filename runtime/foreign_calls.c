@@ -26,7 +26,7 @@
 static int track(unsigned int domain, uintptr_t address, size_t size)
 {
     int result = PyTraceMalloc_Track(domain, address, size);
-    if (!tm_runtime.tracing)
+    if (!tm_is_tracing())
         return result;
     uint32_t stack = tm_current_stack();
     if (stack && tm_foreign_track(domain, address, size, stack))
@@ -38,7 +38,7 @@ static int track(unsigned int domain, uintptr_t address, size_t size)
 static int untrack(unsigned int domain, uintptr_t address)
 {
     int result = PyTraceMalloc_Untrack(domain, address);
-    if (!tm_runtime.tracing)
+    if (!tm_is_tracing())
         return result;
     tm_foreign_untrack(domain, address);
     return 0;

@@ -58,7 +58,7 @@ static TM_NOINLINE void add_atomically(uint32_t shard, uint32_t stack, int64_t b
         while ((int64_t)live > (int64_t)peak &&
                !__atomic_compare_exchange_n(&own->peak, &peak, live, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             ;
-        if (TM_UNLIKELY((int64_t)live > 0 && live >= tm_runtime.limit))
+        if (TM_UNLIKELY((int64_t)live > 0 && live >= __atomic_load_n(&tm_runtime.limit, __ATOMIC_RELAXED)))
             tm_limit_crossed(live);
     }
 }
@@ -86,7 +86,7 @@ static TM_ALWAYS_INLINE void add_totals(struct tm_thread *thread, bool plain, ui
 #endif
         if (TM_UNLIKELY(live > (int64_t)own->peak)) {
             own->peak = (uint64_t)live;
-            if (TM_UNLIKELY((uint64_t)live >= tm_runtime.limit))
+            if (TM_UNLIKELY((uint64_t)live >= __atomic_load_n(&tm_runtime.limit, __ATOMIC_RELAXED)))
                 tm_limit_crossed((uint64_t)live);
         }
     }
@@ -119,6 +119,11 @@ static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
     return stack;
 }
 
+static TM_ALWAYS_INLINE bool many_gils(void)
+{
+    return __atomic_load_n(&tm_runtime.many_gils, __ATOMIC_RELAXED);
+}
+
 /* Does a holder of this thread state own the first shard? */
 static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
 {
@@ -128,13 +133,16 @@ static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
 #elif PY_VERSION_HEX >= 0x030C0000
     /* PEP 684: an interpreter may have a GIL of its own. */
     static PyInterpreterState *main_interpreter;
-    if (TM_LIKELY(tstate && tstate->interp == main_interpreter))
+    PyInterpreterState *main = __atomic_load_n(&main_interpreter, __ATOMIC_RELAXED);
+    if (TM_LIKELY(tstate && tstate->interp == main))
         return true;
-    if (!main_interpreter)
-        main_interpreter = PyInterpreterState_Main();
-    if (!tstate || tstate->interp == main_interpreter)
-        return !tm_runtime.many_gils; /* no thread state: before or after everything else, or a mistake */
-    tm_runtime.many_gils = 1;
+    if (!main) {
+        main = PyInterpreterState_Main();
+        __atomic_store_n(&main_interpreter, main, __ATOMIC_RELAXED);
+    }
+    if (!tstate || tstate->interp == main)
+        return !many_gils(); /* no thread state: before or after everything else, or a mistake */
+    __atomic_store_n(&tm_runtime.many_gils, 1, __ATOMIC_RELAXED);
     return false;
 #else
     (void)tstate;
@@ -156,7 +164,17 @@ static TM_ALWAYS_INLINE uint32_t stack_for(struct tm_thread *thread, enum domain
 uint32_t tm_current_stack(void)
 {
     struct tm_thread *thread = tm_thread_get();
-    return thread ? detached_stack(thread) : TM_STACK_UNKNOWN;
+    uint32_t stack = TM_STACK_UNKNOWN;
+    if (!thread)
+        return stack;
+    uint32_t busy = thread->busy;
+    __atomic_store_n(&thread->busy, 1,
+                     __ATOMIC_RELAXED); /* start() may change the frame limit, and with it the cache */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE))
+        stack = detached_stack(thread);
+    __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
+    return stack;
 }
 
 /* ---- a block comes, a block goes ----------------------------------------------------------------------------------------- */
@@ -183,7 +201,7 @@ static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
     (void)domain;
     return false;
 #else
-    return domain != RAW && (TM_LIKELY(!tm_runtime.many_gils) || owns_first_shard(tm_tstate_attached()));
+    return domain != RAW && (TM_LIKELY(!many_gils()) || owns_first_shard(tm_tstate_attached()));
 #endif
 }
 
@@ -226,15 +244,15 @@ static TM_ALWAYS_INLINE void record(struct tm_thread *thread, enum domain domain
 /* The calling thread, marked as being in a hook; NULL when this call is not to be traced. */
 static TM_ALWAYS_INLINE struct tm_thread *enter(void)
 {
-    if (!__atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED))
+    if (!tm_is_tracing())
         return NULL;
     struct tm_thread *thread = tm_thread_get();
     if (TM_UNLIKELY(!thread) || TM_UNLIKELY(thread->busy))
         return NULL;
-    thread->busy = 1;
+    __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* tm_threads_quiesce() fences for both sides */
-    if (TM_UNLIKELY(!__atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED))) {
-        thread->busy = 0;
+    if (TM_UNLIKELY(!__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE))) {
+        __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
         return NULL;
     }
     return thread;
@@ -280,10 +298,15 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = enter();
     /* While an answer is made nothing is traced, but what a traced block held must not stay in the table. */
-    bool paused = !thread && TM_UNLIKELY(block && tm_self && tm_self->busy == TM_PAUSED) && tm_runtime.tracing;
+    bool paused = !thread && TM_UNLIKELY(block && tm_self && tm_self->busy == TM_PAUSED) && tm_is_tracing();
     if (TM_UNLIKELY(paused)) {
         thread = tm_self;
-        thread->busy = 1;
+        __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        if (!__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE)) {
+            __atomic_store_n(&thread->busy, TM_PAUSED, __ATOMIC_RELEASE);
+            thread = NULL;
+        }
     }
     if (!thread)
         return below->realloc(below->ctx, block, at_least_a_granule(size));
@@ -308,14 +331,14 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
 {
     const PyMemAllocatorEx *below = &original[domain];
     /* Before the block is freed: afterwards another thread may own its slot (the reverse order loses traces). */
-    if (TM_LIKELY(block != NULL) && __atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED)) {
-        if (domain == RAW || TM_UNLIKELY(tm_runtime.many_gils)) {
+    if (TM_LIKELY(block != NULL) && tm_is_tracing()) {
+        if (domain == RAW || TM_UNLIKELY(many_gils())) {
             struct tm_thread *thread = tm_thread_get();
             if (TM_LIKELY(thread != NULL)) {
                 uint32_t busy = thread->busy;
-                thread->busy = 1;
+                __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
                 __atomic_signal_fence(__ATOMIC_SEQ_CST);
-                if (TM_LIKELY(__atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED)))
+                if (TM_LIKELY(__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE)))
                     forget(thread, domain, block);
                 __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
             }

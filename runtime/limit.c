@@ -88,7 +88,7 @@ void tm_limit_configure(void)
     const char *dump = getenv("PYTHONTM_DUMP");
     uint64_t bytes = number_from("PYTHONTM_LIMIT", "KMGT");
 
-    tm_runtime.limit = bytes ? bytes : UINT64_MAX;
+    __atomic_store_n(&tm_runtime.limit, bytes ? bytes : UINT64_MAX, __ATOMIC_RELAXED);
     if (!bytes)
         return;
     action = on_limit && !strcmp(on_limit, "core") ? CORE : on_limit && !strcmp(on_limit, "abort") ? ABORT : DUMP;
@@ -181,7 +181,7 @@ void tm_limit_crossed(uint64_t live)
         return;
     if (live >= tm_runtime.limit) {
         int saved_errno = errno;
-        tm_runtime.limit = step ? live + step : UINT64_MAX;
+        __atomic_store_n(&tm_runtime.limit, step ? live + step : UINT64_MAX, __ATOMIC_RELAXED);
         crossings++;
         act(live);
         errno = saved_errno;

@@ -10,7 +10,7 @@ static uint32_t pause_tracing(void)
     if (!thread)
         return TM_PAUSED;
     uint32_t busy = thread->busy;
-    thread->busy = TM_PAUSED;
+    __atomic_store_n(&thread->busy, TM_PAUSED, __ATOMIC_RELEASE);
     return busy;
 }
 
@@ -18,7 +18,7 @@ static void resume_tracing(uint32_t busy)
 {
     /* A thread without a record then may have got one in between, by starting; it was never paused. */
     if (tm_self && busy != TM_PAUSED)
-        tm_self->busy = busy;
+        __atomic_store_n(&tm_self->busy, busy, __ATOMIC_RELEASE);
 }
 
 /* ---- for tm._engine, as a capsule ----------------------------------------------------------------------------------------------- */
@@ -40,7 +40,7 @@ static void visit_slot(uintptr_t address, uint64_t slot, uint64_t size, void *ar
 static void visit_blocks(visit_fn visit, void *context)
 {
     struct visitor visitor = {visit, context};
-    if (!tm_runtime.tracing)
+    if (!tm_is_tracing())
         return;
     tm_map_visit(visit_slot, &visitor);
     uint64_t count = __atomic_load_n(&tm_runtime.state->foreign.count, __ATOMIC_ACQUIRE);
@@ -103,7 +103,7 @@ static PyObject *py_is_tracing(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return PyBool_FromLong(tm_runtime.tracing);
+    return PyBool_FromLong(tm_is_tracing());
 }
 
 static PyObject *py_clear_traces(PyObject *module, PyObject *unused)
@@ -242,7 +242,7 @@ static PyObject *object_traceback(PyTypeObject *frame_type, PyObject *object)
     struct tm_foreign foreign;
     uint32_t stack = 0;
 
-    if (tm_runtime.tracing) {
+    if (tm_is_tracing()) {
         stack = stack_of_object((uintptr_t)object);
         if (!stack && tm_foreign_find(0, (uintptr_t)object, &foreign))
             stack = foreign.stack;
@@ -274,9 +274,9 @@ static PyObject *py_object_frames(PyObject *module, PyObject *object)
  * PyTraceMalloc_Track() and its companions, which report -2 while nothing is traced. */
 static bool is_tracing_or_error(void)
 {
-    if (!tm_runtime.tracing)
+    if (!tm_is_tracing())
         PyErr_SetString(PyExc_RuntimeError, "tm is not tracing");
-    return tm_runtime.tracing;
+    return tm_is_tracing();
 }
 
 static PyObject *py_track(PyObject *module, PyObject *args)
@@ -315,7 +315,7 @@ static PyObject *py_get_traceback(PyObject *module, PyObject *args)
     struct tm_foreign foreign;
     if (!PyArg_ParseTuple(args, "IK:_get_traceback", &domain, &address))
         return NULL;
-    if (!tm_runtime.tracing || !tm_foreign_find(domain, address, &foreign) || !foreign.stack)
+    if (!tm_is_tracing() || !tm_foreign_find(domain, address, &foreign) || !foreign.stack)
         Py_RETURN_NONE;
     uint32_t busy = pause_tracing();
     PyObject *both = make_traceback(((struct python *)PyModule_GetState(module))->frame_type, foreign.stack);

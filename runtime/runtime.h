@@ -125,6 +125,12 @@ struct tm_runtime {
 };
 extern struct tm_runtime tm_runtime;
 
+/* To be asked again after `busy` was set, where the answer matters. */
+static TM_ALWAYS_INLINE bool tm_is_tracing(void)
+{
+    return __atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED);
+}
+
 static TM_ALWAYS_INLINE uint32_t tm_epoch(void)
 {
     return __atomic_load_n(&tm_runtime.epoch, __ATOMIC_RELAXED);

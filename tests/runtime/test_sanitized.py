@@ -42,9 +42,10 @@ def test_compiles_for_free_threaded_builds(python, name):
                     headers_of(python), "-DPy_GIL_DISABLED=1", "-fsyntax-only", str(ROOT / name)], check=True)
 
 
+@pytest.mark.parametrize("switch", [[], ["switch"]], ids=["tracing", "start-stop-clear"])
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
-def test_storm(headers, tmp_path, build, sanitizer):
+def test_storm(headers, tmp_path, build, sanitizer, switch):
     """
     GIVEN the hooks, with threads that allocate, free one another's blocks and drop code objects
     WHEN a sanitizer watches
@@ -59,7 +60,7 @@ def test_storm(headers, tmp_path, build, sanitizer):
     steps = 500000 if LONG else 10000
     for frames in (1, 2, 5, 25):
         # Without address randomization: older ThreadSanitizers do not know where newer kernels put things.
-        done = subprocess.run(["setarch", "-R", str(program), str(steps), str(frames)], stdout=subprocess.PIPE,
+        done = subprocess.run(["setarch", "-R", str(program), str(steps), str(frames), *switch], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, universal_newlines=True, timeout=600,
                               env={"ASAN_OPTIONS": "detect_leaks=0"})
         assert done.returncode == 0, done.stdout[-4000:]

@@ -2,9 +2,10 @@
 /*
  * Threads that call, return, switch stacks as greenlets do, allocate in every domain, free one another's blocks and drop
  * code objects, each at its own pace.  In the end every live block must name the frames that it was made under, and the
- * totals must equal a full scan.
+ * totals must equal a full scan.  `switch`: somebody stops, starts and clears all the while, with more frames or fewer; then
+ * that must hold for the blocks that nothing came between.
  *
- *   storm STEPS FRAMES
+ *   storm STEPS FRAMES [switch]
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,12 +21,14 @@
 #define SHARED_CODES 8
 #define OWN_CODES 4
 #define MAX_FRAMES 32
+#define FOREIGN 50 /* of a thread */
 
 struct made {
     void *block;
     size_t size;
     int frames;
     int lines[MAX_FRAMES]; /* newest first */
+    long period;           /* in which it was made */
 };
 
 static PyCodeObject *shared_codes[SHARED_CODES];
@@ -33,6 +36,11 @@ static _Atomic(struct made *) mailbox[64];
 static atomic_long wrong;
 static int steps;
 static int frame_limit;
+static atomic_long period; /* odd: tracing is being switched, or off */
+static atomic_long rounds; /* of switching */
+static long wanted_rounds;
+static atomic_bool over;
+static atomic_bool settled; /* nobody switches any more */
 
 static uint32_t next(uint64_t *seed)
 {
@@ -57,15 +65,19 @@ static void check(const struct made *made)
     const uint64_t *slot = tm_map_find_slot((uintptr_t)made->block);
     uint64_t value = slot ? __atomic_load_n(slot, __ATOMIC_ACQUIRE) : 0;
     uint32_t stack = tm_slot_stack(value);
+    if (made->period % 2)
+        return;
     if (!stack || tm_slot_size((uintptr_t)made->block, value) != made->size) {
-        complain(made, "no trace");
+        if (atomic_load(&period) == made->period)
+            complain(made, "no trace");
         return;
     }
     for (int i = 0; i < made->frames; i++) {
         const struct tm_stack *entry = tm_table_at(&tm_runtime.state->stacks, stack);
         const struct tm_location *location = tm_table_at(&tm_runtime.state->locations, entry->location);
         if (location->lineno != (uint32_t)made->lines[i]) {
-            complain(made, "wrong line");
+            if (atomic_load(&period) == made->period)
+                complain(made, "wrong line");
             return;
         }
         stack = entry->parent;
@@ -86,6 +98,7 @@ static struct made *make(struct stand_in *self, uint64_t *seed)
     bool attach = domain_of(made) != RAW || next(seed) % 2;
 
     made->frames = 0;
+    made->period = atomic_load(&period);
     for (int i = self->stack->depth; i-- && made->frames < frame_limit;)
         made->lines[made->frames++] = line_of(&self->stack->frames[i]);
     if (attach)
@@ -97,6 +110,8 @@ static struct made *make(struct stand_in *self, uint64_t *seed)
     if (attach)
         stand_in_detach();
     memset(made->block, 1, made->size);
+    if (atomic_load(&period) != made->period)
+        made->period = 1; /* who knows */
     return made;
 }
 
@@ -148,7 +163,9 @@ static void *run(void *argument)
     stand_in_enter(self);
     renew_codes(self, own);
 
-    for (int step = 0; step < steps; step++) {
+    /* At least so long; and a while after the last switch, so that something stays. */
+    int rest = steps / 10 + 1;
+    for (int step = 0; rest; step++) {
         uint32_t choice = next(&seed) % 16;
         if (choice < 4 && self->stack->depth < MAX_DEPTH - 1)
             stand_in_push(self,
@@ -165,6 +182,14 @@ static void *run(void *argument)
         stand_in_go(self, self->stack->depth - 1,
                     code->co_firstlineno + (int)(next(&seed) % (CODE_UNITS / UNITS_PER_LINE)));
 
+        if (step >= steps && atomic_load(&rounds) >= wanted_rounds) {
+            atomic_store(&over, true);
+            rest -= atomic_load(&settled);
+        }
+        if (choice == 9 && tm_is_tracing())
+            tm_foreign_track(7, FOREIGN * (uintptr_t)argument + next(&seed) % FOREIGN, 100, tm_current_stack());
+        else if (choice == 10)
+            tm_foreign_untrack(7, FOREIGN * (uintptr_t)argument + next(&seed) % FOREIGN);
         struct made **place = &live[next(&seed) % LIVE];
         if (*place && choice % 2)
             *place = atomic_exchange(&mailbox[next(&seed) % 64], *place); /* somebody else's to free */
@@ -175,6 +200,43 @@ static void *run(void *argument)
     for (int i = 0; i < LIVE; i++)
         if (live[i])
             check(live[i]);
+    for (int i = 0; i < FOREIGN; i++) /* the scan in the end is one of the map */
+        tm_foreign_untrack(7, FOREIGN * (uintptr_t)argument + (uintptr_t)i);
+    return NULL;
+}
+
+/* Off, wiped, on again: what the hooks of other threads are just doing is waited for. */
+static void *switch_tracing(void *argument)
+{
+    uint64_t seed = 99;
+    uint64_t peak;
+    (void)argument;
+    struct stand_in *self = calloc(1, sizeof(*self));
+    stand_in_enter(self);
+    for (; !atomic_load(&over); atomic_fetch_add(&rounds, 1)) {
+        stand_in_attach(self);
+        atomic_fetch_add(&period, 1);
+        if (next(&seed) % 2) {
+            tm_clear();
+        } else {
+            tm_stop();
+            stand_in_detach();
+            sched_yield();
+            stand_in_attach(self);
+            tm_start((uint32_t)(frame_limit + next(&seed) % 2 * 3));
+        }
+        atomic_fetch_add(&period, 1);
+        stand_in_detach();
+        for (int i = 0; i < 3; i++) {
+            stand_in_attach(self);
+            tm_reset_peak();
+            if (tm_traced_bytes(&peak) > peak)
+                atomic_fetch_add(&wrong, 1);
+            stand_in_detach();
+            sched_yield();
+        }
+    }
+    atomic_store(&settled, true);
     return NULL;
 }
 
@@ -192,19 +254,28 @@ int main(int argc, char **argv)
         return 2;
     for (int i = 0; i < SHARED_CODES; i++)
         shared_codes[i] = stand_in_code("shared.py", "shared", 1000 + i * 1000);
+    bool switches = argc > 3;
+    wanted_rounds = switches ? 50 : 0;
+    atomic_store(&settled, !switches);
     pthread_t threads[THREADS];
     for (uintptr_t i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, run, (void *)(i + 1));
+    pthread_t switcher;
+    if (switches)
+        pthread_create(&switcher, NULL, switch_tracing, NULL);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+    if (switches)
+        pthread_join(switcher, NULL);
 
     uint64_t scanned = 0;
     uint64_t peak;
     tm_map_visit(add, &scanned);
     uint64_t live = tm_traced_bytes(&peak);
-    printf("live %llu, scanned %llu, lost %llu, wrong %ld\n", (unsigned long long)live, (unsigned long long)scanned,
-           (unsigned long long)tm_runtime.state->lost / TM_COUNT_STEP, (long)wrong);
-    return live != scanned || tm_runtime.state->lost || wrong;
+    printf("live %llu, scanned %llu, lost %llu, wrong %ld, switched %ld\n", (unsigned long long)live,
+           (unsigned long long)scanned, (unsigned long long)tm_runtime.state->lost / TM_COUNT_STEP, (long)wrong,
+           (long)rounds);
+    return live != scanned || tm_runtime.state->lost || wrong || !live;
 }
 
 #endif
