@@ -45,14 +45,14 @@ STDLIB_GOALS = {"top": 0.5, "top through GDB alone": 3.0}  # seconds of work, at
 THROUGH_GDB = "python import sys; sys.modules['tm_gdb_commands'].core_file = lambda number: None"
 
 
-def die_with_core(millions, name, tracer=None):
-    """The kernel's core of a traced program with so many million blocks."""
+def die_with_core(millions, name, *words, tracer=None):
+    """The kernel's core of a traced program with so many million blocks.  words: more for reader_target.py."""
     folder = FOLDER / ("%s-%d" % (name, millions))
     shutil.rmtree(str(folder), ignore_errors=True)
     folder.mkdir(parents=True)
     limit = resource.getrlimit(resource.RLIMIT_CORE)[1]
     subprocess.run(
-        (tracer or [str(TM), "run", "-n", "25", "--", sys.executable]) + [str(TARGET), str(millions * 1000000)],
+        (tracer or [str(TM), "run", "-n", "25", "--", sys.executable]) + [str(TARGET), str(millions * 1000000), *words],
         cwd=str(folder),
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (limit, limit)),
@@ -148,7 +148,7 @@ def ask(millions, core):
 def standard_library(millions):
     """What tracemalloc left behind, without tm in the process."""
     met = True
-    core = die_with_core(millions, "stdlib", [sys.executable, "-X", "tracemalloc=25"])
+    core = die_with_core(millions, "stdlib", tracer=[sys.executable, "-X", "tracemalloc=25"])
     info = json.loads(subprocess.check_output([str(TM), "info", "--json", str(core)]))
     print("            core: %.2f GB; %d traces, %d stacks; %s" % (
         os.stat(str(core)).st_size / 1e9, info["total"]["count"], info["table"]["stacks"], info.get("proof", "NOT PROVEN")))

@@ -2,10 +2,12 @@
 """What bench_reader.py traces: N live blocks, asked for on 2000 lines, 25 frames deep.
 
     reader_target.py N          allocates them and dies of SIGABRT
+    reader_target.py N M        the same with M mappings besides
     reader_target.py N measure  under -X tracemalloc: what the standard library's own snapshot takes, as JSON
 """
 
 import json
+import mmap
 import os
 import sys
 import time
@@ -32,6 +34,13 @@ def build(count):
     for i, out in enumerate(kept):
         deeper(made["make%d" % i], out, DEPTH)
     return kept
+
+
+def map_more(count):
+    """Pages of their own: neighbours with the same permissions would be one mapping."""
+    both = mmap.PROT_READ | mmap.PROT_WRITE
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    return [mmap.mmap(-1, mmap.PAGESIZE, flags=private, prot=both if i & 1 else mmap.PROT_READ) for i in range(count)]
 
 
 def resident():
@@ -67,4 +76,5 @@ if __name__ == "__main__":
         print(json.dumps(measure()))
         sys.stdout.flush()
         os._exit(0)
+    more = map_more(int(sys.argv[2])) if sys.argv[2:] else []
     os.abort()

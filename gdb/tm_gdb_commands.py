@@ -111,9 +111,7 @@ def load_sections():
     for line in said("maint info sections LOAD").splitlines():
         match = re.match(r"\s*\[\d+\]\s+0x([0-9a-f]+)->0x([0-9a-f]+) at 0x[0-9a-f]+: load\d+a? (.*)", line)
         if match and "HAS_CONTENTS" in match.group(3):
-            flags = tm_engine.REGION_READ
-            flags |= 0 if "READONLY" in match.group(3) else tm_engine.REGION_WRITE
-            flags |= tm_engine.REGION_EXECUTE if "CODE" in match.group(3) else 0
+            flags = tm_engine.region_flags(True, "READONLY" not in match.group(3), "CODE" in match.group(3))
             start = int(match.group(1), 16)
             yield start, int(match.group(2), 16), flags, paths.get(start)
 
@@ -130,7 +128,7 @@ def proc_mappings():
         match = pattern.match(line)
         if match:
             letters = match.group(4) or ""  # GDB 12 and later
-            flags = sum(1 << bit for bit, letter in enumerate("xwr") if letter in letters)
+            flags = tm_engine.region_flags(*(letter in letters for letter in "rwx"))
             yield int(match.group(1), 16), int(match.group(2), 16), flags, match.group(5).strip() or None
 
 

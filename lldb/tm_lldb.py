@@ -174,13 +174,11 @@ class _Stub:
 
 
 def _mappings(maps):
-    """The same for /proc/PID/maps as text."""
+    """The regions that /proc/PID/maps, as text, has."""
     for line in maps.splitlines():
         match = re.match(r"([0-9a-f]+)-([0-9a-f]+) ([-r])([-w])([-x])\S+ \S+ \S+ \S+\s*(.*)", line)
         if match:
-            flags = tm_engine.REGION_READ if match.group(3) == "r" else 0
-            flags |= tm_engine.REGION_WRITE if match.group(4) == "w" else 0
-            flags |= tm_engine.REGION_EXECUTE if match.group(5) == "x" else 0
+            flags = tm_engine.region_flags(*(letter != "-" for letter in match.group(3, 4, 5)))
             yield int(match.group(1), 16), int(match.group(2), 16), flags, match.group(6) or None
 
 
@@ -257,12 +255,11 @@ class Target(Base):
 
     @staticmethod
     def _told(regions):
+        """The regions that LLDB knows."""
         info = lldb.SBMemoryRegionInfo()
         for index in range(regions.GetSize()):
             if regions.GetMemoryRegionAtIndex(index, info) and info.IsMapped():
-                flags = tm_engine.REGION_READ if info.IsReadable() else 0
-                flags |= tm_engine.REGION_WRITE if info.IsWritable() else 0
-                flags |= tm_engine.REGION_EXECUTE if info.IsExecutable() else 0
+                flags = tm_engine.region_flags(info.IsReadable(), info.IsWritable(), info.IsExecutable())
                 yield info.GetRegionBase(), info.GetRegionEnd(), flags, info.GetName() or None
 
     def write(self, stream, text):

@@ -29,6 +29,10 @@ COMPLETE_WORDS, COMPLETE_FILE, COMPLETE_EXPRESSION = 0, 1, 2
 ENGINE_FOLDERS = ("", "../build/lib", "../lib", "../../../lib")
 
 
+def region_flags(readable, writable, executable):
+    return (REGION_READ if readable else 0) | (REGION_WRITE if writable else 0) | (REGION_EXECUTE if executable else 0)
+
+
 class Failure(Exception):
     """A sentence for the user.  Never to be shown as a Python traceback."""
 
