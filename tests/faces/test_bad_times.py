@@ -49,6 +49,18 @@ def test_process_that_was_killed_under_the_debugger(debugger, process):
     one_sentence(said[2], "neither a process nor a core")
 
 
+def test_program_that_is_started_again(debugger, corpse, tmp_path):
+    """GIVEN a program that runs, dies, runs anew and is killed, THEN each answer is about the process of that moment."""
+    start = "run %s" if debugger in debuggers.GDBS else "process launch -- %s"
+    start %= "%s %s abort" % (corpse.program.with_name("app.py"), tmp_path / "facts")
+    lines = [start, "tm top 1 --json", "tm traceback leaked", start, "tm top 1 --json", "tm traceback leaked", "kill", "tm top 1"]
+    said = debugger.lines(lines, program=corpse.program)
+    first, second = (json.loads(said[at][0]) for at in (1, 4))
+    assert first["source"] != second["source"] and first["stats"] == second["stats"]
+    assert "Cache.put" in said[2][0] and "Cache.put" in said[5][0]
+    one_sentence(said[7], "neither a process nor a core")
+
+
 def test_program_without_tm(debugger, make):
     corpse = make("none")
     said = still_there(debugger, core=corpse.core, program=corpse.program)
