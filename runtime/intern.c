@@ -112,7 +112,7 @@ bool tm_intern_init(void)
     return state->locations.count == 1 && state->stacks.count == 2;
 }
 
-static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction)
+static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction, bool lasting)
 {
 #if PY_VERSION_HEX >= 0x030B0000
     PyObject *code_name = code->co_qualname;
@@ -130,7 +130,7 @@ static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction)
             return 0;
         next_function++;
     }
-    uint32_t line = tm_code_line(code, tm_frame_offset(code, instruction));
+    uint32_t line = tm_code_line(code, tm_frame_offset(code, instruction), lasting);
     uint32_t location = tm_index_find(&locations, pair(function, line), 0);
     if (!location) {
         location = append_location(filename, name, line);
@@ -153,6 +153,7 @@ static uint32_t depth_from(const tm_frame *frame)
 
 static void forget_code(void)
 {
+    tm_lines_forget_all();
     tm_index_clear(&code_starts);
     tm_index_clear(&positions);
     next_position = 1;
@@ -199,6 +200,7 @@ static uint32_t code_start(void *code)
 void tm_code_died(uintptr_t address)
 {
     tm_intern_lock();
+    tm_lines_forget(address);
     tm_index_set(&code_starts, address, 0, 0);
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
     tm_intern_unlock();
@@ -257,7 +259,7 @@ uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting)
     if (TM_LIKELY(location))
         return location;
     tm_intern_lock();
-    location = intern_location(code, instruction);
+    location = intern_location(code, instruction, position && tag == generation);
     if (location && position && tag == generation && !tm_index_find(&positions, position, tag))
         remember(&positions, position, tag, location);
     tm_intern_unlock();
