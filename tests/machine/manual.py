@@ -17,7 +17,7 @@ if os.path.exists("/evidence/app.1.tm.2"):
 keep = []
 while True:
     keep.append([bytes(4000 + i % 7) for i in range(1000)])
-    time.sleep(0.02)
+    time.sleep(0.1)
     if len(keep) == 5 and how == "abort":
         os.abort()
     if len(keep) == 5 and how == "wait":
