@@ -10,6 +10,16 @@ import corpses
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "core-samples"
 SCENARIOS = sorted(path for path in SAMPLES.glob("*.py") if "# the leak" in path.read_text())
 
+# Blocks of the leak, where the program says how many; a bytearray is two.
+SAID = {"leak": 50_000, "extension_crash": 3_000, "hang_lock": 4, "recursion": 5_000}
+
+
+def test_no_scenario_is_missing():
+    """Or the tests below would ask less without a word."""
+    assert {path.stem for path in SCENARIOS} == {
+        "asyncio_tasks", "extension_crash", "fork", "hang_lock", "leak", "oom", "recursion", "subinterpreters", "threads"
+    }  # fmt: skip
+
 
 def marked(path, mark):
     return next(number for number, line in enumerate(path.read_text().splitlines(), 1) if line.endswith("# " + mark))
@@ -40,6 +50,8 @@ def test_the_leak_leads(corpse_of, path):
     assert answer.status == 0, answer
     first = answer.json()["stats"][0]["traceback"][0]
     assert (os.path.basename(first["filename"]), first["lineno"]) == (path.name, marked(path, "the leak"))
+    count = answer.json()["stats"][0]["count"]
+    assert SAID.get(path.stem, 1) <= count <= SAID.get(path.stem, count) + 1, count  # and a list
 
 
 def test_leak_counts(corpse_of):

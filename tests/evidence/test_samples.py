@@ -35,11 +35,12 @@ def test_sample(path):
         within(then["answer"], answer.json(), name)
 
 
-def test_there_is_a_sample_of_this_layout():
+def test_there_are_samples_of_every_layout():
     header = (corpses.ROOT / "runtime" / "layout.h").read_text()
     version = header.split("#define TM_LAYOUT_VERSION ")[1].split()[0]
-    kinds = {path.name.split("-")[0] for path in SAMPLES if path.parent.name == "layout-" + version}
-    assert kinds == {"kernel", "gcore", "file"}
+    for layout in range(1, int(version) + 1):
+        here = [path.name for path in SAMPLES if path.parent.name == "layout-%d" % layout]
+        assert {name.split("-")[0] for name in here} == {"kernel", "gcore", "file"} and len(here) >= 9, layout
 
 
 def test_samples_stay_small():
