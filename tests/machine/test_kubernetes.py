@@ -74,7 +74,8 @@ def pod():
 
 
 def has_been_killed():
-    return pod()["restartCount"] >= 1
+    """The count is there before the reason is."""
+    return pod()["restartCount"] >= 1 and pod().get("lastState", {}).get("terminated")
 
 
 def lives_again():
