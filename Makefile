@@ -64,7 +64,7 @@ UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 PACKAGE := $(PACKAGE_FILES:runtime/python/%=$(LIB)/python/%)
 
 # Interpreters and libraries are asked only for verbs that compile here: the others must work where neither exists.
-LIGHT := help demo test test-browser web bench storm fuzz test-newest test-machine sanitize lint format check clean needs
+LIGHT := help demo test test-browser web bench storm fuzz test-newest test-machine test-free-threaded sanitize lint format check clean needs
 ifneq ($(filter-out $(LIGHT),$(or $(MAKECMDGOALS),all)),)
 FACTS := $(shell tools/python-facts $(PYTHONS))
 ifneq ($(.SHELLSTATUS),0)
@@ -173,6 +173,10 @@ test-newest: ## the tests on the newest CPythons, in a chroot of Debian sid (nee
 .PHONY: test-machine
 test-machine: ## systemd, OOM killer, Docker and Kubernetes, on a Debian in QEMU (needs root; half an hour and more)
 	@tools/test-machine $(ARGS)
+
+.PHONY: test-free-threaded
+test-free-threaded: ## the tests of the runtime on free-threaded CPythons, built from Debian's sources (needs no root)
+	@tools/test-free-threaded $(ARGS)
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck, pyflakes: silent when all is well

@@ -45,6 +45,15 @@ def test_code_that_dies(traced):
     assert found["growth"] < 16 << 20
 
 
+def test_parallel_threads(traced):
+    """
+    GIVEN threads that run, replace and collect one another's functions and generators
+    WHEN each block is asked for
+    THEN it names the line that made it
+    """
+    assert traced("storm_parallel", 60 if LONG else 5) == {"lost": 0}
+
+
 def test_start_and_stop_in_a_storm(traced, native):
     assert traced("storm_startstop", native, 20 if LONG else 1.5)["rounds"] > 3
 
