@@ -24,6 +24,7 @@ static void thread_ends(void *argument)
 {
     struct tm_thread *thread = argument;
     tm_self = &departed;
+    __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE); /* CPython may end a thread that is making an answer */
     pthread_mutex_lock(&lock);
     thread->next_free = free_threads;
     free_threads = thread;
@@ -61,7 +62,6 @@ struct tm_thread *tm_thread_create(void)
         tm_self = NULL;
         return NULL;
     }
-    thread->busy = 0;
     thread->trusts_tstate_offset = false;
     thread->epoch = tm_epoch() - 1; /* the cache is somebody else's, or not there yet */
     pthread_setspecific(key, thread);
