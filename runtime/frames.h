@@ -10,6 +10,8 @@
  *   tm_frame_code(frame)           PyCodeObject *, or NULL: not a frame that a traceback shows (entry frames of the C
  *                                  stack, frames that are still being built)
  *   tm_frame_is_unsteady(frame)    whether the code is shown may change while the instruction does not
+ *   tm_frame_stays_hidden(frame, &block)  whether no traceback ever shows a frame at this instruction, as long as the
+ *                                  block lives that holds it (0: for ever)
  *   tm_frame_offset(code, instr)   position in the code, in code units (3.8, 3.9: bytes); -1: before its first
  *   tm_code_units(code)            how many positions there are
  *

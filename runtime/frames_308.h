@@ -33,6 +33,12 @@ static inline bool tm_frame_is_unsteady(const tm_frame *frame)
     return false;
 }
 
+static inline bool tm_frame_stays_hidden(const tm_frame *frame, uintptr_t *block)
+{
+    (void)frame, (void)block;
+    return false;
+}
+
 static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instruction)
 {
     return (intptr_t)(instruction - ((uintptr_t)code << 17));

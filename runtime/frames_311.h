@@ -7,8 +7,11 @@ typedef _PyInterpreterFrame tm_frame;
 
 static inline tm_frame *tm_frame_newest(const PyThreadState *tstate)
 {
-    /* NULL in a thread that is just starting (3.11). */
-    return tstate->cframe ? tstate->cframe->current_frame : NULL;
+#if PY_VERSION_HEX < 0x030C0000
+    if (!tstate->cframe)
+        return NULL; /* a thread that is just starting */
+#endif
+    return tstate->cframe->current_frame;
 }
 
 static inline tm_frame *tm_frame_older(const tm_frame *frame)
@@ -53,6 +56,13 @@ static inline PyCodeObject *tm_frame_code(const tm_frame *frame)
 static inline bool tm_frame_is_unsteady(const tm_frame *frame)
 {
     return !tm_frame_is_of_c_stack(frame) && tm_frame_is_before_first_traceable(frame);
+}
+
+/* The trampoline is a code object of the interpreter's (interp->interpreter_trampoline). */
+static inline bool tm_frame_stays_hidden(const tm_frame *frame, uintptr_t *block)
+{
+    *block = (uintptr_t)frame->f_code;
+    return tm_frame_is_of_c_stack(frame);
 }
 
 static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instruction)

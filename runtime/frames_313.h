@@ -39,19 +39,26 @@ static inline uintptr_t tm_bytecode_with(const PyCodeObject *code, uintptr_t ins
 }
 #endif
 
+/* Not a Python function: FRAME_OWNED_BY_INTERPRETER (3.14+), FRAME_OWNED_BY_CSTACK. */
+static inline bool tm_frame_is_of_interpreter(const tm_frame *frame)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    return frame->owner >= FRAME_OWNED_BY_INTERPRETER;
+#else
+    return frame->owner == FRAME_OWNED_BY_CSTACK;
+#endif
+}
+
 /* The Python function that a frame belongs to, complete or not; NULL: none. */
 static inline PyCodeObject *tm_frame_function(const tm_frame *frame)
 {
 #if PY_VERSION_HEX >= 0x030E0000
-    /* FRAME_OWNED_BY_INTERPRETER, FRAME_OWNED_BY_CSTACK: not Python functions. */
-    if (frame->owner >= FRAME_OWNED_BY_INTERPRETER)
-        return NULL;
     PyCodeObject *code = (PyCodeObject *)(frame->f_executable.bits & ~(uintptr_t)3);
 #else
-    if (frame->owner == FRAME_OWNED_BY_CSTACK)
-        return NULL;
     PyCodeObject *code = (PyCodeObject *)frame->f_executable;
 #endif
+    if (tm_frame_is_of_interpreter(frame))
+        return NULL;
     /* f_executable may be None or another object (3.13+). */
     return code && Py_TYPE(code) == &PyCode_Type ? code : NULL;
 }
@@ -78,6 +85,14 @@ static inline bool tm_frame_is_unsteady(const tm_frame *frame)
 {
     const PyCodeObject *code = tm_frame_function(frame);
     return code && tm_frame_is_before_first_traceable(frame, code);
+}
+
+/* The instructions of the trampoline are static data (_Py_INTERPRETER_TRAMPOLINE_INSTRUCTIONS, Python/ceval.c); 3.15's
+ * base_frame has none. */
+static inline bool tm_frame_stays_hidden(const tm_frame *frame, uintptr_t *block)
+{
+    *block = 0;
+    return tm_frame_is_of_interpreter(frame) && frame->instr_ptr;
 }
 
 static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instruction)

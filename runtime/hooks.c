@@ -63,14 +63,10 @@ static TM_NOINLINE void add_atomically(uint32_t shard, uint32_t stack, int64_t b
     }
 }
 
-/* `plain`: the caller holds the main interpreter's GIL, and with it the first shard. */
-static TM_ALWAYS_INLINE void add_totals(struct tm_thread *thread, bool plain, uint32_t stack, int64_t bytes,
-                                        int64_t blocks)
+/* The caller holds the main interpreter's GIL, and with it the first shard.  Returns the live bytes that are a new peak at
+ * or above the limit, otherwise 0. */
+static TM_ALWAYS_INLINE uint64_t add_plainly(uint32_t stack, int64_t bytes, int64_t blocks)
 {
-    if (TM_UNLIKELY(!plain)) {
-        add_atomically(thread->shard, stack, bytes, blocks);
-        return;
-    }
     struct tm_totals *totals = totals_of(TM_SHARD_GIL, stack);
     struct tm_shard *own = &tm_runtime.state->shards[TM_SHARD_GIL];
     int64_t live = own->live_bytes + bytes;
@@ -78,7 +74,7 @@ static TM_ALWAYS_INLINE void add_totals(struct tm_thread *thread, bool plain, ui
     __atomic_store_n(&totals->bytes, totals->bytes + bytes, __ATOMIC_RELAXED);
     __atomic_store_n(&totals->blocks, totals->blocks + blocks, __ATOMIC_RELAXED);
     __atomic_store_n(&own->live_bytes, live, __ATOMIC_RELAXED);
-    if (bytes > 0) {
+    if (blocks > 0) {
 #ifdef Py_GIL_DISABLED
         live = live_bytes();
 #else
@@ -87,9 +83,22 @@ static TM_ALWAYS_INLINE void add_totals(struct tm_thread *thread, bool plain, ui
         if (TM_UNLIKELY(live > (int64_t)own->peak)) {
             own->peak = (uint64_t)live;
             if (TM_UNLIKELY((uint64_t)live >= __atomic_load_n(&tm_runtime.limit, __ATOMIC_RELAXED)))
-                tm_limit_crossed((uint64_t)live);
+                return (uint64_t)live;
         }
     }
+    return 0;
+}
+
+/* `plain`: see add_plainly. */
+static void add_totals(struct tm_thread *thread, bool plain, uint32_t stack, int64_t bytes, int64_t blocks)
+{
+    if (!plain) {
+        add_atomically(thread->shard, stack, bytes, blocks);
+        return;
+    }
+    uint64_t crossed = add_plainly(stack, bytes, blocks);
+    if (crossed)
+        tm_limit_crossed(crossed);
 }
 
 void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks)
@@ -150,15 +159,17 @@ static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
 #endif
 }
 
-static TM_ALWAYS_INLINE uint32_t stack_for(struct tm_thread *thread, enum domain domain, bool *plain)
+/* Where a block comes from: a stack's number (TM_STACK_NONE: no memory for it), and this flag unless the caller owns the
+ * first shard. */
+#define SHARED (UINT32_C(1) << 31)
+
+static TM_ALWAYS_INLINE uint32_t origin_of(struct tm_thread *thread, enum domain domain)
 {
-    if (domain == RAW) {
-        *plain = false;
-        return detached_stack(thread);
-    }
+    if (domain == RAW)
+        return SHARED | detached_stack(thread);
     const PyThreadState *tstate = tm_tstate_current(thread);
-    *plain = owns_first_shard(tstate);
-    return TM_LIKELY(tstate != NULL) ? tm_stack_of(thread, tm_frame_newest(tstate)) : TM_STACK_UNKNOWN;
+    uint32_t stack = TM_LIKELY(tstate != NULL) ? tm_stack_of(thread, tm_frame_newest(tstate)) : TM_STACK_UNKNOWN;
+    return TM_LIKELY(owns_first_shard(tstate)) ? stack : SHARED | stack;
 }
 
 uint32_t tm_current_stack(void)
@@ -177,77 +188,15 @@ uint32_t tm_current_stack(void)
     return stack;
 }
 
-/* ---- a block comes, a block goes ----------------------------------------------------------------------------------------- */
-
-/* Takes a block out of the map and gives its slot's value; 0: it was not there. */
-static TM_ALWAYS_INLINE uint64_t take_out(uintptr_t address, uint64_t *size)
-{
-    uint64_t *slot = tm_map_find_slot(address);
-    if (TM_UNLIKELY(!slot))
-        return 0;
-    uint64_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    if (!value || TM_UNLIKELY(value & TM_SLOT_EXTENSION))
-        return 0;
-    *size = tm_slot_size(address, value);
-    if (TM_UNLIKELY(value & TM_SLOT_CODE))
-        tm_code_died(address);
-    tm_slot_retract(address, slot, value);
-    return value;
-}
-
-static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
-{
-#ifdef Py_GIL_DISABLED
-    (void)domain;
-    return false;
-#else
-    return domain != RAW && (TM_LIKELY(!many_gils()) || owns_first_shard(tm_tstate_attached()));
-#endif
-}
-
-static TM_ALWAYS_INLINE void subtract(struct tm_thread *thread, enum domain domain, uint64_t slot, uint64_t size)
-{
-    uint32_t stack = tm_slot_stack(slot);
-    if (TM_LIKELY(stack))
-        add_totals(thread, frees_plainly(domain), stack, -(int64_t)size, -TM_COUNT_STEP);
-}
-
-static TM_ALWAYS_INLINE void forget(struct tm_thread *thread, enum domain domain, void *block)
-{
-    uint64_t size;
-    uint64_t slot = take_out((uintptr_t)block, &size);
-    if (slot)
-        subtract(thread, domain, slot, size);
-}
-
-static TM_ALWAYS_INLINE void record(struct tm_thread *thread, enum domain domain, void *block, size_t size)
-{
-    uintptr_t address = (uintptr_t)block;
-    uint64_t *slot = tm_map_slot(address);
-    if (TM_UNLIKELY(!slot)) {
-        tm_lost();
-        return;
-    }
-    __builtin_prefetch(slot, 1);
-    bool plain;
-    uint32_t stack = stack_for(thread, domain, &plain);
-    /* A trace may stand there still: CPython swaps allocators while it starts and ends, so a free can pass us by. */
-    if (TM_UNLIKELY(__atomic_load_n(slot, __ATOMIC_RELAXED)))
-        forget(thread, domain, block);
-    if (TM_UNLIKELY(!stack) || TM_UNLIKELY(!tm_slot_publish(address, slot, stack, size))) {
-        tm_lost();
-        return;
-    }
-    add_totals(thread, plain, stack, (int64_t)size, TM_COUNT_STEP);
-}
-
 /* The calling thread, marked as being in a hook; NULL when this call is not to be traced. */
 static TM_ALWAYS_INLINE struct tm_thread *enter(void)
 {
-    if (!tm_is_tracing())
-        return NULL;
-    struct tm_thread *thread = tm_thread_get();
-    if (TM_UNLIKELY(!thread) || TM_UNLIKELY(thread->busy))
+    struct tm_thread *thread = tm_self;
+    if (TM_UNLIKELY(!thread)) {
+        if (!tm_is_tracing() || !(thread = tm_thread_create()))
+            return NULL;
+    }
+    if (TM_UNLIKELY(thread->busy))
         return NULL;
     __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* tm_threads_quiesce() fences for both sides */
@@ -263,34 +212,127 @@ static TM_ALWAYS_INLINE void leave(struct tm_thread *thread)
     __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
 }
 
+/* ---- a block comes, a block goes ----------------------------------------------------------------------------------------- */
+
+/*
+ * Each of these has a common case, which is inlined into the hooks and calls nothing, and a function that handles all
+ * cases: a call in the common case would have the hook save registers for it, a tenth of its time.
+ */
+
+static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
+{
+#ifdef Py_GIL_DISABLED
+    (void)domain;
+    return false;
+#else
+    return domain != RAW && (TM_LIKELY(!many_gils()) || owns_first_shard(tm_tstate_attached()));
+#endif
+}
+
+/* A slot without flags, of a block whose size it holds. */
+static TM_ALWAYS_INLINE bool is_ordinary(uint64_t slot)
+{
+    return slot - 1 < TM_SLOT_CODE - 1 && (slot & TM_SLOT_SIZE_MASK) != TM_SLOT_SIZE_BIG;
+}
+
+/* Takes a block out of the map and gives its slot's value; 0: it was not there. */
+static uint64_t take_out(uintptr_t address, uint64_t *size)
+{
+    uint64_t *slot = tm_map_find_slot(address);
+    if (!slot)
+        return 0;
+    uint64_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (!value || value & TM_SLOT_EXTENSION)
+        return 0;
+    *size = tm_slot_size(address, value);
+    if (value & TM_SLOT_CODE)
+        tm_code_died(address);
+    tm_slot_retract(address, slot, value);
+    return value;
+}
+
+static void subtract(struct tm_thread *thread, enum domain domain, uint64_t slot, uint64_t size)
+{
+    uint32_t stack = tm_slot_stack(slot);
+    if (stack)
+        add_totals(thread, frees_plainly(domain), stack, -(int64_t)size, -TM_COUNT_STEP);
+}
+
+static void forget(struct tm_thread *thread, enum domain domain, void *block)
+{
+    uint64_t size;
+    uint64_t slot = take_out((uintptr_t)block, &size);
+    if (slot)
+        subtract(thread, domain, slot, size);
+}
+
+static TM_NOINLINE void *record_slowly(struct tm_thread *thread, enum domain domain, uint32_t origin, void *block,
+                                       size_t size)
+{
+    uintptr_t address = (uintptr_t)block;
+    uint32_t stack = origin & ~SHARED;
+    uint64_t *slot = block ? tm_map_slot(address) : NULL;
+    /* A trace may stand there still: CPython swaps allocators while it starts and ends, so a free can pass us by. */
+    if (slot && __atomic_load_n(slot, __ATOMIC_RELAXED))
+        forget(thread, domain, block);
+    if (slot && stack && tm_slot_publish(address, slot, stack, size))
+        add_totals(thread, !(origin & SHARED), stack, (int64_t)size, TM_COUNT_STEP);
+    else if (block)
+        tm_lost();
+    leave(thread);
+    return block;
+}
+
+static TM_NOINLINE void *limit_crossed(struct tm_thread *thread, void *block, uint64_t live)
+{
+    tm_limit_crossed(live);
+    leave(thread);
+    return block;
+}
+
+/* The end of a hook: records a block that the allocator below has given (or not), and returns it. */
+static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domain, uint32_t origin, void *block,
+                                     size_t size)
+{
+    uint64_t *slot = tm_map_find_slot((uintptr_t)block);
+    bool common = block && slot && origin - 1 < TM_SLOT_STACK_MASK && size < TM_SLOT_SIZE_BIG;
+    if (TM_UNLIKELY(!common) || TM_UNLIKELY(__atomic_load_n(slot, __ATOMIC_RELAXED)))
+        return record_slowly(thread, domain, origin, block, size);
+    __atomic_store_n(slot, (uint64_t)origin << TM_SLOT_STACK_SHIFT | size, __ATOMIC_RELEASE);
+    uint64_t crossed = add_plainly(origin, (int64_t)size, TM_COUNT_STEP);
+    if (TM_UNLIKELY(crossed))
+        return limit_crossed(thread, block, crossed);
+    leave(thread);
+    return block;
+}
+
 /* ---- the hooks ---------------------------------------------------------------------------------------------------------------- */
 
+/* The stack is looked up before the allocator is called: afterwards nothing needs a call. */
 static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = enter();
-    void *block = below->malloc(below->ctx, at_least_a_granule(size));
-    if (thread) {
-        if (TM_LIKELY(block != NULL))
-            record(thread, domain, block, size);
-        leave(thread);
-    }
-    return block;
+    if (TM_UNLIKELY(!thread))
+        return below->malloc(below->ctx, at_least_a_granule(size));
+    uint32_t origin = origin_of(thread, domain);
+    return record(thread, domain, origin, below->malloc(below->ctx, at_least_a_granule(size)), size);
 }
 
 static TM_ALWAYS_INLINE void *hook_calloc(enum domain domain, size_t count, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
-    struct tm_thread *thread = enter();
-    bool tiny = size == 0 || count < at_least_a_granule(1) / size + 1;
-    void *block =
-        tiny ? below->calloc(below->ctx, 1, at_least_a_granule(count * size)) : below->calloc(below->ctx, count, size);
-    if (thread) {
-        if (TM_LIKELY(block != NULL))
-            record(thread, domain, block, count * size); /* does not overflow: calloc served it */
-        leave(thread);
+    if (size == 0 || count < at_least_a_granule(1) / size + 1) { /* tiny */
+        size = count * size;
+        count = 1;
     }
-    return block;
+    size_t asked = count == 1 ? at_least_a_granule(size) : size;
+    struct tm_thread *thread = enter();
+    if (TM_UNLIKELY(!thread))
+        return below->calloc(below->ctx, count, asked);
+    uint32_t origin = origin_of(thread, domain);
+    void *block = below->calloc(below->ctx, count, asked);
+    return record(thread, domain, origin, block, count * size); /* does not overflow: calloc served it */
 }
 
 static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size_t size)
@@ -311,20 +353,41 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
     if (!thread)
         return below->realloc(below->ctx, block, at_least_a_granule(size));
 
+    uint32_t origin = TM_LIKELY(!paused) ? origin_of(thread, domain) : TM_STACK_NONE;
     /* Out before, not after: once realloc has freed the old block, its address and its slot are somebody else's. */
     uint64_t old_size = 0;
     uint64_t old = block ? take_out((uintptr_t)block, &old_size) : 0;
     void *moved = below->realloc(below->ctx, block, at_least_a_granule(size));
-    if (TM_LIKELY(moved != NULL)) {
+    if (TM_UNLIKELY(!moved)) {
+        if (tm_slot_stack(old)) /* the old block is still there */
+            tm_slot_publish((uintptr_t)block, tm_map_find_slot((uintptr_t)block), tm_slot_stack(old), old_size);
+    } else {
         if (old)
             subtract(thread, domain, old, old_size);
         if (TM_LIKELY(!paused))
-            record(thread, domain, moved, size);
-    } else if (tm_slot_stack(old)) { /* the old block is still there */
-        tm_slot_publish((uintptr_t)block, tm_map_find_slot((uintptr_t)block), tm_slot_stack(old), old_size);
+            return record(thread, domain, origin, moved, size);
     }
     __atomic_store_n(&thread->busy, paused ? TM_PAUSED : 0, __ATOMIC_RELEASE);
     return moved;
+}
+
+static TM_NOINLINE void free_slowly(enum domain domain, void *block)
+{
+    const PyMemAllocatorEx *below = &original[domain];
+    if (domain == RAW || many_gils()) {
+        struct tm_thread *thread = tm_thread_get();
+        if (TM_LIKELY(thread != NULL)) {
+            uint32_t busy = thread->busy;
+            __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
+            __atomic_signal_fence(__ATOMIC_SEQ_CST);
+            if (TM_LIKELY(__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE)))
+                forget(thread, domain, block);
+            __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
+        }
+    } else {
+        forget(NULL, domain, block); /* under the GIL, as start(), stop() and clear() */
+    }
+    below->free(below->ctx, block);
 }
 
 static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
@@ -332,18 +395,15 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
     const PyMemAllocatorEx *below = &original[domain];
     /* Before the block is freed: afterwards another thread may own its slot (the reverse order loses traces). */
     if (TM_LIKELY(block != NULL) && tm_is_tracing()) {
-        if (domain == RAW || TM_UNLIKELY(many_gils())) {
-            struct tm_thread *thread = tm_thread_get();
-            if (TM_LIKELY(thread != NULL)) {
-                uint32_t busy = thread->busy;
-                __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
-                __atomic_signal_fence(__ATOMIC_SEQ_CST);
-                if (TM_LIKELY(__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE)))
-                    forget(thread, domain, block);
-                __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
-            }
-        } else {
-            forget(NULL, domain, block); /* under the GIL, as start(), stop() and clear() */
+        if (domain == RAW || TM_UNLIKELY(many_gils()))
+            return free_slowly(domain, block);
+        uint64_t *slot = tm_map_find_slot((uintptr_t)block);
+        uint64_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+        if (TM_LIKELY(is_ordinary(value))) {
+            __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
+            add_plainly(tm_slot_stack(value), -(int64_t)(value & TM_SLOT_SIZE_MASK), -TM_COUNT_STEP);
+        } else if (value) {
+            return free_slowly(domain, block);
         }
     }
     below->free(below->ctx, block);

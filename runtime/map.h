@@ -20,9 +20,10 @@ void tm_map_visit(void (*visit)(uintptr_t, uint64_t, uint64_t, void *), void *ar
 /* The slot, or NULL where no leaf is. */
 static TM_ALWAYS_INLINE uint64_t *tm_map_find_slot(uintptr_t address)
 {
-    if (TM_UNLIKELY(address >> TM_ADDRESS_BITS))
-        return NULL;
-    const char *directory = (const char *)__atomic_load_n(&tm_runtime.map[TM_MAP_INDEX(address, 1)], __ATOMIC_ACQUIRE);
+    uint64_t first = address >> (TM_LEAF_ADDRESS_BITS + TM_DIRECTORY_BITS);
+    if (TM_UNLIKELY(first >> TM_DIRECTORY_BITS))
+        return NULL; /* more than 48 bits */
+    const char *directory = (const char *)__atomic_load_n(&tm_runtime.map[first], __ATOMIC_ACQUIRE);
     if (TM_UNLIKELY(!directory))
         return NULL;
     const uint64_t *leaves = (const uint64_t *)(directory + sizeof(struct tm_chunk));

@@ -33,6 +33,8 @@
 #define TM_ALWAYS_INLINE inline __attribute__((always_inline))
 #define TM_NOINLINE __attribute__((noinline))
 #define TM_EXPORT __attribute__((visibility("default")))
+/* Said at a declaration, it spares every access the way through the global offset table. */
+#define TM_HIDDEN __attribute__((visibility("hidden")))
 
 /* Shards of the live totals.  Whoever holds the main interpreter's GIL adds to the first without atomics; everybody else
  * (the raw domain, other GILs, foreign blocks) adds atomically to one of the others. */
@@ -57,6 +59,8 @@ struct tm_cached_stack {
     uint32_t stack;  /* TM_STACK_NONE: not asked for yet */
     uint32_t frames; /* shown frames from the cache's beginning up to and including this one */
     uint32_t floor;  /* entries above this one must be verified for a traceback of frame_limit frames */
+    uint32_t location;
+    uint32_t reserved;
 };
 
 /* Locations that this thread met lately, by instruction; with one frame, stacks. */
@@ -84,10 +88,9 @@ struct tm_thread {
     uint32_t busy;  /* 1: in a hook; an allocation from below is part of the outer one; TM_PAUSED */
     uint32_t epoch; /* of the cache; differs from tm_runtime.epoch: throw the cache away */
     uint32_t top;   /* entry of the newest frame at the last call */
-    uint32_t valid; /* entries TM_CACHE_BOTTOM..valid derive from one another */
     uint32_t shard; /* for totals without the main GIL */
     uint32_t capacity;
-    bool trusts_tstate_offset;     /* see tstate.h */
+    void *const *tstate_place;     /* where the thread's state is found; see tstate.h */
     struct tm_cached_link *link;   /* [capacity] */
     struct tm_cached_stack *entry; /* [capacity] */
     void **pending;                /* [capacity] scratch of the resolver */
@@ -98,7 +101,7 @@ struct tm_thread {
     struct tm_recent_stack stacks[1 << TM_RECENT_BITS];
 };
 
-extern __thread struct tm_thread *tm_self __attribute__((tls_model("initial-exec")));
+extern __thread struct tm_thread *tm_self TM_HIDDEN __attribute__((tls_model("initial-exec")));
 /* Makes the calling thread's record; NULL when there is no memory, or while the thread is dying. */
 struct tm_thread *tm_thread_create(void);
 /* Empties the cache, after fitting it to the current frame limit.  False: no memory. */
@@ -123,7 +126,7 @@ struct tm_runtime {
     uint64_t *totals[TM_SHARDS]; /* directories: data */
     uint64_t limit;              /* live bytes at which tm_limit_crossed() is called */
 };
-extern struct tm_runtime tm_runtime;
+extern struct tm_runtime tm_runtime TM_HIDDEN;
 
 /* To be asked again after `busy` was set, where the answer matters. */
 static TM_ALWAYS_INLINE bool tm_is_tracing(void)

@@ -13,6 +13,12 @@
 
 #define EMPTY_PATH 1
 
+/* A location that does not exist: of frames that tracebacks do not show. */
+#define HIDDEN UINT32_MAX
+
+/* Called functions that need not be looked for. */
+#define QUICK_PENDING 4
+
 static uint32_t hint_of(const void *frame)
 {
     uintptr_t address = (uintptr_t)frame;
@@ -26,7 +32,7 @@ static uint32_t locate(const struct tm_thread *thread, const void *frame)
     if (thread->link[top].frame == frame)
         return top;
     uint32_t hint = thread->hint[hint_of(frame)];
-    return hint >= TM_CACHE_BOTTOM && hint <= thread->valid && thread->link[hint].frame == frame ? hint : 0;
+    return hint >= TM_CACHE_BOTTOM && hint <= top && thread->link[hint].frame == frame ? hint : 0;
 }
 
 /* ---- paths and locations ----------------------------------------------------------------------------------------------------- */
@@ -111,7 +117,7 @@ static uint32_t compact(struct tm_thread *thread, uint32_t base)
         uint32_t floor = thread->entry[i].floor;
         thread->entry[i].floor = floor > shift + TM_CACHE_BOTTOM - 1 ? floor - shift : TM_CACHE_BOTTOM - 1;
     }
-    thread->valid = base - shift;
+    thread->top = base - shift;
     return shift;
 }
 
@@ -120,48 +126,67 @@ static uint32_t shifted(uint32_t entry, uint32_t shift)
     return entry > shift + TM_CACHE_BOTTOM ? entry - shift : TM_CACHE_BOTTOM;
 }
 
-/* Writes entry i for a frame, on top of entry i - 1. */
-static TM_ALWAYS_INLINE void place(struct tm_thread *thread, uint32_t i, tm_frame *frame)
+/* What stands on an entry: a location, or with HIDDEN a frame that tracebacks do not show. */
+static TM_ALWAYS_INLINE void stand_on(struct tm_cached_stack *entry, uint32_t location)
 {
-    const struct tm_cached_stack *below = &thread->entry[i - 1];
-    struct tm_cached_stack *entry = &thread->entry[i];
-    uintptr_t instruction = tm_frame_instruction(frame);
-    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
+    const struct tm_cached_stack *below = entry - 1;
     uint64_t path = below->path;
     uint32_t check = below->check;
-    uint32_t shown = 1;
-    uint32_t location = recent->location;
-    uintptr_t remembered = instruction;
-
-    if (TM_UNLIKELY(recent->instruction != instruction)) {
-        PyCodeObject *code = tm_frame_code(frame);
-        bool steady = !tm_frame_is_unsteady(frame);
-        shown = code != NULL;
-        location = code ? find_location(thread, code, instruction, steady) : 0;
-        remembered = steady ? instruction : NO_INSTRUCTION; /* never verified: placed anew each time */
-    }
-    if (shown) {
+    if (location != HIDDEN) {
         path = path && location ? path_on(path, location) : 0;
         check = check_on(check, location);
     }
-    thread->link[i] = (struct tm_cached_link){frame, remembered};
+    entry->location = location;
     if (entry->path != path || entry->check != check || !path) {
         entry->path = path;
         entry->check = check;
         entry->stack = TM_STACK_NONE;
     }
-    entry->frames = below->frames + shown;
-    uint32_t floor = below->floor;
-    while (floor + 1 != i && entry->frames - thread->entry[floor + 1].frames >= tm_runtime.frame_limit)
+}
+
+/* Writes entry i for a frame, on top of entry i - 1. */
+static TM_ALWAYS_INLINE void set(struct tm_thread *thread, uint32_t i, tm_frame *frame, uintptr_t instruction,
+                                 uint32_t location)
+{
+    struct tm_cached_stack *entry = &thread->entry[i];
+    uint32_t frames = entry[-1].frames + (location != HIDDEN);
+    uint32_t floor = entry[-1].floor;
+    while (floor + 1 != i && frames - thread->entry[floor + 1].frames >= tm_runtime.frame_limit)
         floor++;
+    entry->frames = frames;
     entry->floor = floor;
+    stand_on(entry, location);
+    thread->link[i] = (struct tm_cached_link){frame, instruction};
     thread->hint[hint_of(frame)] = i;
+}
+
+static TM_NOINLINE void place_slowly(struct tm_thread *thread, uint32_t i, tm_frame *frame)
+{
+    uintptr_t instruction = tm_frame_instruction(frame);
+    PyCodeObject *code = tm_frame_code(frame);
+    bool steady = !tm_frame_is_unsteady(frame);
+    uint32_t location = code ? find_location(thread, code, instruction, steady) : HIDDEN;
+    /* An unsteady one is never verified: it is placed anew each time. */
+    set(thread, i, frame, steady ? instruction : NO_INSTRUCTION, location);
+    uintptr_t block;
+    if (tm_frame_stays_hidden(frame, &block) && (!block || tm_code_lies_at(block)))
+        *tm_recent_location(thread, instruction) = (struct tm_recent_location){instruction, HIDDEN, TM_STACK_NONE};
+}
+
+static TM_ALWAYS_INLINE void place(struct tm_thread *thread, uint32_t i, tm_frame *frame)
+{
+    uintptr_t instruction = tm_frame_instruction(frame);
+    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
+    if (TM_LIKELY(recent->instruction == instruction))
+        set(thread, i, frame, instruction, recent->location);
+    else
+        place_slowly(thread, i, frame);
 }
 
 /* Empties the cache; `below` is the frame of its sentinel. */
 static void begin(struct tm_thread *thread, void *below)
 {
-    thread->top = thread->valid = TM_CACHE_BOTTOM - 1;
+    thread->top = TM_CACHE_BOTTOM - 1;
     thread->link[TM_CACHE_BOTTOM - 1].frame = below;
     thread->entry[TM_CACHE_BOTTOM - 1] = (struct tm_cached_stack){.path = EMPTY_PATH, .floor = TM_CACHE_BOTTOM - 1};
 }
@@ -181,7 +206,7 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t to
     for (uint32_t i = lowest; i <= top; i++) {
         struct tm_cached_stack *entry = &thread->entry[i];
         tm_frame *frame = thread->link[i].frame;
-        if (entry->frames != entry[-1].frames) {
+        if (entry->location != HIDDEN) {
             PyCodeObject *code = tm_frame_code(frame);
             uint32_t location =
                 code ? find_location(thread, code, tm_frame_instruction(frame), !tm_frame_is_unsteady(frame)) : 0;
@@ -216,7 +241,7 @@ static TM_NOINLINE uint32_t find_stack_of_top(struct tm_thread *thread, uint32_t
 static TM_ALWAYS_INLINE uint32_t stack_of_top(struct tm_thread *thread, uint32_t sure)
 {
     struct tm_cached_stack *entry = &thread->entry[thread->top];
-    if (entry->stack)
+    if (TM_LIKELY(entry->stack))
         return entry->stack;
     const struct tm_recent_stack *recent = recent_stack(thread, entry->path);
     if (TM_LIKELY(recent->path == entry->path && recent->check == entry->check && entry->path))
@@ -227,54 +252,84 @@ static TM_ALWAYS_INLINE uint32_t stack_of_top(struct tm_thread *thread, uint32_t
 /* Entries changed..base are placed anew, pending frames (newest first) go on top of them. */
 static void rebuild(struct tm_thread *thread, uint32_t changed, uint32_t base, uint32_t pending)
 {
-    bool moved = changed <= base || pending;
     uint32_t i = changed;
     for (; i <= base; i++)
         place(thread, i, thread->link[i].frame);
     for (i = base + 1; pending; i++)
         place(thread, i, thread->pending[--pending]);
     thread->top = i - 1;
-    if (moved)
-        thread->valid = thread->top;
+}
+
+/* Entry `base` is on the stack, pending frames go on top of it. */
+static TM_NOINLINE uint32_t verify_slowly(struct tm_thread *thread, tm_frame *newest, uint32_t base, uint32_t pending)
+{
+    uint32_t sure = thread->entry[base].floor + 1;
+    uint32_t changed = verify(thread, base, sure - 1);
+    if (!changed)
+        return tm_stack_resolve(thread, newest);
+    rebuild(thread, changed, base, pending);
+    return stack_of_top(thread, sure);
+}
+
+/* Functions were called since the last time: they are placed on top of what is left of that stack. */
+static TM_NOINLINE uint32_t verify_called(struct tm_thread *thread, tm_frame *newest)
+{
+    const struct tm_cached_link *link = &thread->link[thread->top];
+    tm_frame *frame = newest;
+    uint32_t pending = 0;
+    while (link->frame != frame) {
+        if (link[-1].frame == frame) {
+            link -= 1;
+        } else if (link[-2].frame == frame) {
+            link -= 2;
+        } else {
+            thread->pending[pending++] = frame;
+            frame = tm_frame_older(frame);
+            if (TM_UNLIKELY(!frame || pending > QUICK_PENDING))
+                return tm_stack_resolve(thread, newest);
+        }
+    }
+    uint32_t base = (uint32_t)(link - thread->link);
+    return base + pending < thread->capacity ? verify_slowly(thread, newest, base, pending)
+                                             : tm_stack_resolve(thread, newest);
 }
 
 uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
 {
     uint32_t top = thread->top;
-    const struct tm_cached_link *link = &thread->link[top];
-    /* The same function as last time, its caller, or a function that it called before. */
+    struct tm_cached_link *link = &thread->link[top];
     if (link->frame != newest) {
-        if (link[-1].frame == newest)
-            top--;
-        else if (top < thread->valid && link[1].frame == newest)
-            top++;
-        else
-            return tm_stack_resolve(thread, newest);
+        top--, link--;
+        if (link->frame != newest)
+            return verify_called(thread, newest);
     }
 
+    /* The oldest frame that a traceback shows must be linked to what lies below it, whatever that is. */
     struct tm_cached_stack *entry = &thread->entry[top];
-    uint32_t sure = entry->floor + 1;
-    uint32_t changed = verify(thread, top, entry->floor);
-    if (changed > top) {
-        thread->top = top;
-        return TM_LIKELY(entry->stack) ? entry->stack : stack_of_top(thread, sure);
+    const struct tm_cached_link *end = &thread->link[entry->floor];
+    const tm_frame *frame = newest;
+#pragma GCC unroll 2
+    for (const struct tm_cached_link *caller = link - 1; caller != end; caller--) {
+        if (TM_UNLIKELY((void *)tm_frame_older(frame) != caller->frame))
+            return tm_stack_resolve(thread, newest);
+        frame = caller->frame;
+        if (TM_UNLIKELY(tm_frame_instruction(frame) != caller->instruction))
+            return verify_slowly(thread, newest, top, 0);
     }
-    if (TM_UNLIKELY(!changed))
+    if (TM_UNLIKELY((void *)tm_frame_older(frame) != end->frame))
         return tm_stack_resolve(thread, newest);
 
     uintptr_t instruction = tm_frame_instruction(newest);
-    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
-    if (TM_LIKELY(changed == top && entry->frames != entry[-1].frames && recent->instruction == instruction)) {
-        /* Another line of the same function. */
-        thread->link[top].instruction = instruction;
-        entry->path = entry[-1].path ? path_on(entry[-1].path, recent->location) : 0;
-        entry->check = check_on(entry[-1].check, recent->location);
-        entry->stack = TM_STACK_NONE;
-        thread->top = thread->valid = top;
-    } else {
-        rebuild(thread, changed, top, 0);
+    thread->top = top;
+    if (link->instruction != instruction) { /* it went on */
+        const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
+        if (TM_UNLIKELY(recent->instruction != instruction || entry->location == HIDDEN))
+            return verify_slowly(thread, newest, top, 0);
+        link->instruction = instruction;
+        if (recent->location != entry->location)
+            stand_on(entry, recent->location);
     }
-    return stack_of_top(thread, sure);
+    return stack_of_top(thread, entry->floor + 1);
 }
 
 /* With one frame the path of the newest shown frame is all there is. */

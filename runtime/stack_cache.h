@@ -15,9 +15,6 @@
  * A stack's number names the whole stack, and a reader cuts it to frame_limit frames: so a call or a return in a deep
  * stack adds or drops one entry instead of shifting all of them.  What lies below the frames shown is not verified.
  *
- * Entries above `top`, up to `valid`, are left over from earlier calls and still derive from one another: a function that
- * is called again finds its entry there.
- *
  * Entry TM_CACHE_BOTTOM - 1 is a sentinel: its frame is NULL when the cache reaches the thread's outermost frame, and
  * TM_STALE_FRAME, which no link ever equals, when it was cut.
  */
@@ -27,7 +24,7 @@
 #include "frames.h"
 #include "runtime.h"
 
-#define TM_CACHE_BOTTOM 2
+#define TM_CACHE_BOTTOM 4
 #define TM_STALE_FRAME ((void *)1)
 
 /* stack_cache.c: the stack of a thread whose newest frame is given, for a frame_limit above 1.  TM_STACK_NONE: no memory. */

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "runtime.h"
+#include "tstate.h"
 
 __thread struct tm_thread *tm_self __attribute__((tls_model("initial-exec")));
 
@@ -62,7 +62,7 @@ struct tm_thread *tm_thread_create(void)
         tm_self = NULL;
         return NULL;
     }
-    thread->trusts_tstate_offset = false;
+    thread->tstate_place = &tm_tstate_nowhere;
     thread->epoch = tm_epoch() - 1; /* the cache is somebody else's, or not there yet */
     pthread_setspecific(key, thread);
     tm_self = thread;

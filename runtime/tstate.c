@@ -4,12 +4,21 @@
 
 #include "tstate.h"
 
-#ifdef TM_FIND_TSTATE
+void *const tm_tstate_nowhere;
+
+#if PY_VERSION_HEX < 0x030C0000
+#include <internal/pycore_pystate.h>
+
+static void *const *find_place(const PyThreadState *tstate)
+{
+    (void)tstate;
+    return (void *const *)&_PyRuntime.gilstate.tstate_current._value;
+}
+
+#elif defined(__x86_64__)
 
 /* As far below the thread pointer as any thread may be read: its static TLS, and then its own stack. */
 #define NEAR 4096
-
-intptr_t tm_tstate_offset;
 
 struct search {
     uintptr_t code;    /* some function of libpython */
@@ -56,23 +65,38 @@ static int search_module(struct dl_phdr_info *module, size_t size, void *argumen
     return 1;
 }
 
-PyThreadState *tm_tstate_learn(struct tm_thread *thread)
+static void *const *find_place(const PyThreadState *tstate)
 {
     static bool searched;
-    PyThreadState *tstate = tm_tstate_attached();
+    static intptr_t distance; /* from the thread pointer; 0: not known */
 
-    if (!tstate)
-        return NULL; /* nothing to compare with */
-    if (!searched && !__atomic_exchange_n(&searched, true, __ATOMIC_RELAXED)) {
+    if (!__atomic_exchange_n(&searched, true, __ATOMIC_RELAXED)) {
         struct search search = {.code = (uintptr_t)PyThreadState_Get, .pointer = thread_pointer(), .tstate = tstate};
         dl_iterate_phdr(search_module, &search);
         if (search.matches == 1)
-            __atomic_store_n(&tm_tstate_offset, (intptr_t)(search.found - search.pointer), __ATOMIC_RELEASE);
+            __atomic_store_n(&distance, (intptr_t)(search.found - search.pointer), __ATOMIC_RELEASE);
     }
-    intptr_t offset = __atomic_load_n(&tm_tstate_offset, __ATOMIC_ACQUIRE);
-    if (offset && *(PyThreadState **)(thread_pointer() + offset) == tstate)
-        thread->trusts_tstate_offset = true;
-    return tstate;
+    intptr_t known = __atomic_load_n(&distance, __ATOMIC_ACQUIRE);
+    return known ? (void *const *)(thread_pointer() + (uintptr_t)known) : &tm_tstate_nowhere;
+}
+
+#else
+
+static void *const *find_place(const PyThreadState *tstate)
+{
+    (void)tstate;
+    return &tm_tstate_nowhere;
 }
 
 #endif
+
+PyThreadState *tm_tstate_ask(struct tm_thread *thread)
+{
+    PyThreadState *tstate = tm_tstate_attached();
+    if (tstate && thread->tstate_place == &tm_tstate_nowhere) {
+        void *const *place = find_place(tstate);
+        if (*place == tstate)
+            thread->tstate_place = place;
+    }
+    return tstate;
+}

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calling thread's state, fast.  From 3.12 on it is a thread-local variable of libpython (`_Py_tss_tstate`) that is
- * not exported; the accessor costs two calls (its own and __tls_get_addr's), twice as much as looking up a slot.  The
- * variable lies at the same distance from every thread's pointer, if libpython was there when the program started: so it
- * is looked for once, by its value, and each thread checks for itself before it trusts the distance.
+ * The calling thread's state, fast.  The accessor costs as much as looking up a slot: from 3.12 on two calls (its own and
+ * __tls_get_addr's).  So each thread remembers where CPython itself has it:
+ *
+ *   3.8 - 3.11  _PyRuntime.gilstate.tstate_current (Include/internal/pycore_runtime.h, 3.8: pycore_pystate.h): whoever holds the GIL.
+ *   3.12 on     `_Py_tss_tstate`, a thread-local variable of libpython (Python/pystate.c) that is not exported.  It lies
+ *               at the same distance from every thread's pointer, if libpython was there when the program started: so it
+ *               is looked for once, by its value, and each thread checks for itself before it trusts the distance.
  */
 #ifndef TM_TSTATE_H
 #define TM_TSTATE_H
@@ -11,30 +14,16 @@
 #include "frames.h"
 #include "runtime.h"
 
-#if PY_VERSION_HEX >= 0x030C0000 && defined(__x86_64__)
-#define TM_FIND_TSTATE 1
+/* The place of a thread that has not learnt it: holds NULL. */
+extern void *const tm_tstate_nowhere TM_HIDDEN;
+/* tstate.c: asks CPython, and learns the place. */
+PyThreadState *tm_tstate_ask(struct tm_thread *thread);
 
-/* Distance from the thread pointer; 0: not known. */
-extern intptr_t tm_tstate_offset;
-/* tstate.c: asks CPython, and learns the distance or checks it for this thread. */
-PyThreadState *tm_tstate_learn(struct tm_thread *thread);
-
+/* Of a thread that holds its GIL; NULL otherwise (before 3.12: the holder's). */
 static TM_ALWAYS_INLINE PyThreadState *tm_tstate_current(struct tm_thread *thread)
 {
-    PyThreadState *tstate;
-    if (TM_UNLIKELY(!thread->trusts_tstate_offset))
-        return tm_tstate_learn(thread);
-    __asm__("movq %%fs:(%1), %0" : "=r"(tstate) : "r"(tm_tstate_offset) : "memory");
-    return tstate;
+    PyThreadState *tstate = __atomic_load_n((PyThreadState *const *)thread->tstate_place, __ATOMIC_RELAXED);
+    return TM_LIKELY(tstate != NULL) ? tstate : tm_tstate_ask(thread);
 }
 
-#else
-
-static TM_ALWAYS_INLINE PyThreadState *tm_tstate_current(struct tm_thread *thread)
-{
-    (void)thread;
-    return tm_tstate_attached();
-}
-
-#endif
 #endif

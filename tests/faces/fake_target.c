@@ -164,12 +164,14 @@ static void die(char *leaked, char *object, int how)
     char *volatile *pointer = &block_variable;
     struct tm_root *volatile root = &tm_root;
     long ret = SYS_kill;
-    while (!how) {
-        ret = SYS_pause; /* here, not in the C library: a debugger finds these variables, and rdi is the block */
-        __asm__ volatile("syscall"
-                         : "+a"(ret)
-                         : "D"(leaked), "m"(holder), "m"(pointer), "m"(root)
-                         : "rcx", "r11", "memory");
+    if (!how) {
+        for (;;) {
+            ret = SYS_pause; /* here, not in the C library: a debugger finds these variables, and rdi is the block */
+            __asm__ volatile("syscall"
+                             : "+a"(ret)
+                             : "D"(leaked), "m"(holder), "m"(pointer), "m"(root)
+                             : "rcx", "r11", "memory");
+        }
     }
     /* r12 carries the block into the core, as a register would hold an argument */
     __asm__ volatile("mov %[block], %%r12\n\tsyscall"
