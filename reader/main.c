@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "pager.h"
 #include "tm.h"
 
@@ -61,13 +61,6 @@ static void handle_signals(void)
 
 static bool progress_shown;
 
-static int64_t milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 static void write_err(const char *bytes, size_t size)
 {
     if (write(STDERR_FILENO, bytes, size) < 0)
@@ -87,7 +80,7 @@ static void show_progress(void *data, uint64_t done, uint64_t total)
 {
     static int64_t started, last;
     char text[80];
-    int64_t now = milliseconds();
+    int64_t now = tm_milliseconds();
     (void)data;
     if (!started)
         started = now;

@@ -58,19 +58,20 @@ static uint64_t read_field(const char *folder, const char *name, const char *wor
     return value;
 }
 
-static double read_pressure(const char *folder, const char *name)
+/* The sum, not the averages beside it: those begin at ten seconds, and change every two. */
+static int64_t read_stalled(const char *folder, const char *name)
 {
     char line[256];
-    double pressure = -1;
+    int64_t stalled = -1;
     FILE *file = open_file(folder, name);
     while (file && fgets(line, sizeof(line), file)) {
-        const char *at = strstr(line, "avg10=");
-        if (!strncmp(line, "full", 4) && at) /* not by strtod(): its point depends on the locale */
-            pressure = (double)strtoull(at + 6, NULL, 10);
+        const char *at = strstr(line, "total=");
+        if (!strncmp(line, "full", 4) && at)
+            stalled = strtoll(at + 6, NULL, 10);
     }
     if (file)
         fclose(file);
-    return pressure;
+    return stalled;
 }
 
 /* ---- groups ------------------------------------------------------------------------------------------------------------ */
@@ -209,9 +210,9 @@ struct tm_error *tm_watch_group(const char *group, uint64_t limit, struct tm_wat
 struct tm_error *tm_memory_use(const struct tm_watched *watched, struct tm_memory_use *ret, bool *gone)
 {
     uint64_t alone = 0;
-    ret->pressure = watched->group[0] ? read_pressure(watched->group, "memory.pressure") : -1;
-    if (ret->pressure < 0)
-        ret->pressure = read_pressure("/proc/pressure", "memory");
+    ret->stalled = watched->group[0] ? read_stalled(watched->group, "memory.pressure") : -1;
+    if (ret->stalled < 0)
+        ret->stalled = read_stalled("/proc/pressure", "memory");
     bool there = !watched->pid || process_use(watched->pid, &alone);
     if (there && watched->group[0])
         there = group_use(watched->group, watched->version1, &ret->used);

@@ -19,7 +19,7 @@ struct tm_watched {
 
 struct tm_memory_use {
     uint64_t used;
-    double pressure; /* per cent of the last ten seconds in which all waited for memory (PSI); < 0: unknown */
+    int64_t stalled; /* microseconds, ever, in which all waited for memory (PSI); < 0: unknown */
 };
 
 /* pid: the group whose limit it will reach first.  group: a path, or one below the mount of the control groups.  limit: 0

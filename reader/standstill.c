@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
-#include <time.h>
+
+#include "clock.h"
 
 #define PATIENCE_MS 5000 /* for threads that wait in the kernel and cannot be interrupted */
 #define PTRACE_STOP 128  /* PTRACE_EVENT_STOP, which glibc and the kernel both define, in ways that clash */
@@ -29,13 +30,6 @@ struct tm_standstill {
     size_t count;
     size_t room;
 };
-
-static int64_t milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
 
 /* The number after a word of /proc/PID/task/TID/status, or the letter; 0 if it cannot be read. */
 static int status_of(pid_t pid, pid_t tid, const char *word)
@@ -144,13 +138,13 @@ static bool look_at(struct thread *thread)
 static struct tm_error *wait_for_all(const struct tm_face *face, struct tm_standstill *standstill)
 {
     const struct timespec pause = {0, 200000};
-    int64_t end = milliseconds() + PATIENCE_MS;
+    int64_t end = tm_milliseconds() + PATIENCE_MS;
     for (size_t i = 0; i < standstill->count; i++) {
         struct thread *thread = &standstill->threads[i];
         while (!thread->stopped && !thread->gone && !look_at(thread)) {
             if (face->interrupted && face->interrupted(face->data))
                 return tm_error(TM_ERROR_INTERRUPTED, "interrupted");
-            if (milliseconds() > end)
+            if (tm_milliseconds() > end)
                 return tm_error_try(
                     tm_error_because(tm_error(TM_ERROR_SYSTEM, "thread %d does not stop", (int)thread->tid),
                                      "it waits in the kernel for a device or a file system (state %c)",

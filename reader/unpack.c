@@ -18,11 +18,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
+#include "clock.h"
 #include "image.h"
 
 #define PAGE 4096
@@ -274,13 +274,6 @@ static struct tm_error *put(struct unpack *unpack, const uint8_t *bytes, size_t 
 
 /* ---- progress --------------------------------------------------------------------------------------------------------- */
 
-static int64_t milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 static void say(const struct unpack *unpack, const char *text)
 {
     unpack->face->write(unpack->face->data, TM_STREAM_ERR, text, strlen(text));
@@ -290,7 +283,7 @@ static void say(const struct unpack *unpack, const char *text)
 static void show(struct unpack *unpack)
 {
     const struct tm_face *face = unpack->face;
-    int64_t now = milliseconds();
+    int64_t now = tm_milliseconds();
     if (!face || !face->write || !face->width || now - unpack->started < SHOW_AFTER || now - unpack->shown < 200)
         return;
     char text[80];
@@ -384,7 +377,7 @@ struct tm_error *tm_unpack(const struct tm_face *face, int compressed, const cha
 {
     uint8_t head[16];
     struct stat status;
-    struct unpack unpack = {.face = face, .path = path, .from = compressed, .to = -1, .started = milliseconds()};
+    struct unpack unpack = {.face = face, .path = path, .from = compressed, .to = -1, .started = tm_milliseconds()};
     ssize_t size = pread(compressed, head, sizeof(head), 0);
     unpack.format = size > 0 ? find_format(head, (size_t)size) : NULL;
     if (!unpack.format || fstat(compressed, &status))

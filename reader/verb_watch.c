@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "memory_use.h"
 #include "request.h"
 #include "table_copy.h"
@@ -26,6 +26,8 @@
 #define FAST_POLL 50  /* the same, near the limit or under pressure */
 #define PRESSED 20    /* per cent of pressure that count as an alarm, */
 #define PRESSED_AT 80 /* from so many per cent of the user's threshold on */
+#define WINDOW 1000   /* milliseconds that the pressure is about */
+#define CALM 10000    /* milliseconds without, after which more of it is another alarm */
 #define MAX_PROCESSES 64
 
 struct watch {
@@ -34,7 +36,9 @@ struct watch {
     uint64_t first; /* bytes at which the first copy is made */
     uint64_t next;
     uint64_t step;
-    bool pressed;
+    int64_t window;  /* when the last one began, in milliseconds; 0: none has */
+    int64_t stalled; /* the kernel's sum at that time */
+    int64_t calm;    /* when there will have been no pressure for long enough */
     uint32_t number; /* of the last file */
     char **kept;     /* names, oldest first */
     size_t kept_count;
@@ -141,11 +145,35 @@ static void save(struct watch *watch, const char *why)
 
 /* ---- the loop ----------------------------------------------------------------------------------------------------------- */
 
-static void look(struct watch *watch, const struct tm_memory_use *use)
+/* Per cent of the last second in which all waited for memory: a window that is shorter yet counts as a whole one, so that
+ * a wait of 0.2 s is seen when it is over, not when the second is. */
+static int pressure_now(struct watch *watch, int64_t stalled)
+{
+    int64_t now = tm_milliseconds(), passed = now - watch->window, waited = stalled - watch->stalled;
+    bool known = watch->window && stalled >= 0 && waited >= 0;
+    if (!known || passed >= WINDOW) {
+        watch->window = now;
+        watch->stalled = stalled;
+    }
+    int64_t pressure = known ? waited / 10 / (passed > WINDOW ? passed : WINDOW) : 0;
+    return pressure > 100 ? 100 : (int)pressure;
+}
+
+/* One copy for one time of need. */
+static bool newly_pressed(struct watch *watch, uint64_t used, int pressure)
+{
+    int64_t now = tm_milliseconds();
+    if (pressure < PRESSED || used < watch->first / 100 * PRESSED_AT)
+        return false;
+    bool new = now >= watch->calm;
+    watch->calm = now + CALM;
+    return new;
+}
+
+static void look(struct watch *watch, const struct tm_memory_use *use, int pressure)
 {
     uint64_t limit = watch->watched.limit;
-    bool pressed = !watch->pressed && use->pressure >= PRESSED && use->used >= watch->first / 100 * PRESSED_AT;
-    watch->pressed = use->pressure >= PRESSED; /* one copy for one time of need */
+    bool pressed = newly_pressed(watch, use->used, pressure);
     if (use->used >= watch->next || pressed) {
         char why[160];
         struct tm_text used = {0}, allowed = {0};
@@ -153,8 +181,8 @@ static void look(struct watch *watch, const struct tm_memory_use *use)
         tm_text_add_size(&allowed, (double)limit, false);
         int length = snprintf(why, sizeof(why), "%s of %s (%.0f %%)", used.bytes ? used.bytes : "",
                               allowed.bytes ? allowed.bytes : "", 100.0 * (double)use->used / (double)limit);
-        if (use->pressure > 0)
-            snprintf(why + length, sizeof(why) - (size_t)length, ", pressure %d %%", (int)use->pressure);
+        if (pressure > 0)
+            snprintf(why + length, sizeof(why) - (size_t)length, ", pressure %d %%", pressure);
         tm_text_free(&used);
         tm_text_free(&allowed);
         save(watch, why);
@@ -173,10 +201,11 @@ static struct tm_error *loop(struct watch *watch)
         struct tm_error *error = tm_memory_use(&watch->watched, &use, &gone);
         if (error || gone)
             return error;
-        look(watch, &use);
+        int pressure = pressure_now(watch, use.stalled);
+        look(watch, &use, pressure);
         if (face->interrupted && face->interrupted(face->data))
             return tm_error(TM_ERROR_INTERRUPTED, "interrupted");
-        bool near = use.used >= watch->next - watch->watched.limit / 10 || use.pressure > 0;
+        bool near = use.used >= watch->next - watch->watched.limit / 10 || pressure > 0;
         nanosleep(&(struct timespec){.tv_nsec = (near ? FAST_POLL : POLL) * 1000000L}, NULL);
     }
 }
