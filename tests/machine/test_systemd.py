@@ -69,7 +69,8 @@ def test_debuggers(line, tmp_path, cores):
 
 
 def test_unit_that_is_killed(tmp_path, app_service):
-    """GIVEN the page's unit with a limit, THEN the kernel's OOM killer ends it, and the file has every block."""
+    """GIVEN the page's unit with a limit, THEN the kernel's OOM killer ends it, and the file has every block.  It strikes
+    when memory is touched for the first time, which the hook does, too: one operation may be half done."""
     manual.write_file(manual.SECTIONS["systemd"][0][1])
     manual.run("systemctl daemon-reload")
     limit("app", "100M")
@@ -77,8 +78,11 @@ def test_unit_that_is_killed(tmp_path, app_service):
     manual.wait_for(lambda: show("app", "Result") == "oom-kill")
     (file,) = table_files()
     names_the_line(file)
-    said = json.loads(manual.run("tm check --json %s" % file))
-    assert said["findings"] == [] and said["total"]["size"] > 60 << 20, said
+    said = json.loads(manual.run("tm check --json %s || [ $? = 3 ]" % file))
+    total, scan = said["total"], said["scan"]
+    assert abs(total["count"] - scan["count"]) <= 1 and abs(total["size"] - scan["size"]) < 5000, said
+    assert len(said["findings"]) == said["different_stacks"] <= 1, said
+    assert total["size"] > 60 << 20 and total["lost"] == 0, said
 
 
 def test_cores_at_a_limit(tmp_path, cores):
