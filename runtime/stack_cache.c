@@ -275,6 +275,11 @@ static TM_NOINLINE uint32_t verify_slowly(struct tm_thread *thread, tm_frame *ne
 static TM_NOINLINE uint32_t verify_called(struct tm_thread *thread, tm_frame *newest)
 {
     const struct tm_cached_link *link = &thread->link[thread->top];
+    /* From 3.11 on a generator or coroutine is made by a frame that lives for this one allocation. */
+    if (!tm_frame_code(newest)) {
+        newest = tm_frame_older(newest);
+        return newest ? tm_stack_verify(thread, newest) : TM_STACK_UNKNOWN;
+    }
     tm_frame *frame = newest;
     uint32_t pending = 0;
     while (link->frame != frame) {
@@ -342,10 +347,12 @@ static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
     if (!frame)
         return TM_STACK_UNKNOWN;
     uintptr_t instruction = tm_frame_instruction(frame);
+    struct tm_recent_location *recent = tm_recent_location(thread, instruction);
+    if (recent->instruction == instruction && recent->stack)
+        return recent->stack; /* under frames that are not shown */
     bool steady = !tm_frame_is_unsteady(frame);
     uint32_t location = find_location(thread, code, instruction, steady);
     uint32_t stack = location ? tm_intern_stack(TM_STACK_NONE, location, frame) : TM_STACK_NONE;
-    struct tm_recent_location *recent = tm_recent_location(thread, instruction);
     if (recent->instruction == instruction)
         recent->stack = stack;
     if (!stack)
@@ -364,6 +371,8 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
     uint32_t room = 2 * (tm_runtime.frame_limit + SLACK);
     uint32_t pending = 0;
     tm_frame *frame = newest;
+    while (frame && !tm_frame_code(frame))
+        frame = tm_frame_older(frame); /* none that has gone again the next time */
 
     /* Outwards until a frame is met from which the cache confirms all the rest. */
     while (frame && pending < room) {
