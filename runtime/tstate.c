@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE 1
 #include <link.h>
+#include <string.h>
 
 #include "tstate.h"
 
@@ -65,6 +66,29 @@ static int search_module(struct dl_phdr_info *module, size_t size, void *argumen
     return 1;
 }
 
+#if PY_VERSION_HEX >= 0x030D0000
+#define ACCESSOR PyThreadState_GetUnchecked
+#else
+#define ACCESSOR _PyThreadState_UncheckedGet
+#endif
+
+/* The distance that the accessor loads from, where its code is that load and nothing else: "mov %fs:DISTANCE, %rax; ret",
+ * maybe after "endbr64".  So it is where the executable has libpython in it.  0: other code. */
+static intptr_t distance_in_accessor(void)
+{
+    static const unsigned char branch_target[] = {0xf3, 0x0f, 0x1e, 0xfa};
+    static const unsigned char load[] = {0x64, 0x48, 0x8b, 0x04, 0x25};
+    const unsigned char *code = (const unsigned char *)(uintptr_t)ACCESSOR;
+    int32_t distance;
+
+    if (!memcmp(code, branch_target, sizeof(branch_target)))
+        code += sizeof(branch_target);
+    if (memcmp(code, load, sizeof(load)) || code[sizeof(load) + sizeof(distance)] != 0xc3)
+        return 0;
+    memcpy(&distance, code + sizeof(load), sizeof(distance));
+    return distance;
+}
+
 static void *const *find_place(const PyThreadState *tstate)
 {
     static bool searched;
@@ -73,8 +97,8 @@ static void *const *find_place(const PyThreadState *tstate)
     if (!__atomic_exchange_n(&searched, true, __ATOMIC_RELAXED)) {
         struct search search = {.code = (uintptr_t)PyThreadState_Get, .pointer = thread_pointer(), .tstate = tstate};
         dl_iterate_phdr(search_module, &search);
-        if (search.matches == 1)
-            __atomic_store_n(&distance, (intptr_t)(search.found - search.pointer), __ATOMIC_RELEASE);
+        intptr_t found = search.matches == 1 ? (intptr_t)(search.found - search.pointer) : distance_in_accessor();
+        __atomic_store_n(&distance, search.matches ? found : 0, __ATOMIC_RELEASE);
     }
     intptr_t known = __atomic_load_n(&distance, __ATOMIC_ACQUIRE);
     return known ? (void *const *)(thread_pointer() + (uintptr_t)known) : &tm_tstate_nowhere;

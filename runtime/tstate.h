@@ -7,6 +7,9 @@
  *   3.12 on     `_Py_tss_tstate`, a thread-local variable of libpython (Python/pystate.c) that is not exported.  It lies
  *               at the same distance from every thread's pointer, if libpython was there when the program started: so it
  *               is looked for once, by its value, and each thread checks for itself before it trusts the distance.
+ *   3.15        has a second one, `_Py_tss_gilstate`, which keeps the value when the thread lets go of the GIL.  While it
+ *               holds it nothing tells the two apart but the accessor's code, if that is a single load: where the
+ *               executable has libpython in it.  With a shared libpython each thread goes on asking.
  */
 #ifndef TM_TSTATE_H
 #define TM_TSTATE_H
