@@ -20,6 +20,7 @@ class Python:
         self.suffix = _ask(executable, "sysconfig.get_config_var('EXT_SUFFIX')")
         self.info = tuple(int(part) for part in self.version.split("."))
         self.free_threaded = _ask(executable, "bool(sysconfig.get_config_var('Py_GIL_DISABLED'))") == "True"
+        self.pydebug = _ask(executable, "hasattr(sys, 'gettotalrefcount')") == "True"
         self.object_header = int(_ask(executable, "sys.getsizeof(object())"))
 
     def has_allocator(self, name):

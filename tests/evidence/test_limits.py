@@ -23,14 +23,16 @@ def no_cores():
 def test_dumps_at_the_limit_and_every_step(python, tmp_path):
     """GIVEN a limit of 10 MiB and 20 MB of blocks, THEN a dump at 10 MiB, and one for each 20 % more."""
     program = evidence.write_program(tmp_path)
-    # -S: an interpreter whose site imports much has some MiB more of its own.  So have free-threaded ones.
-    answer = run_traced(python, tmp_path, "-S", program, "go", options=["--limit", "10M", "--every", "20%"])
+    options = ["--limit", "10M", "--every", "20%", "--file", "kept.tm"]
+    answer = run_traced(python, tmp_path, program, "go", options=options)
     assert answer.status == 0, answer
     dumps = sorted(tmp_path.glob("tm-*.table"), key=lambda path: int(path.stem.rsplit("-", 1)[1]))
-    assert len(dumps) in ((6, 7) if python.free_threaded else (5, 6)), dumps
-    assert answer.err.count("have reached the limit") == len(dumps)
+    assert answer.err.count("have reached the limit") == len(dumps) >= 5
     sizes = [all_is_well(dump)["size"] for dump in dumps]
     assert 10 << 20 <= sizes[0] < (10 << 20) + 100000
+    # How many there are depends on what the interpreter has of its own: after the last one it did not grow by another step.
+    peak = all_is_well(tmp_path / "kept.tm")["peak"]
+    assert peak - sizes[-1] < 2.2 * (1 << 20)
     assert all(1.9 * (1 << 20) < later - earlier < 2.2 * (1 << 20) for earlier, later in zip(sizes, sizes[1:]))
     evidence.leaking_line(dumps[-1])
     assert all(dump.stat().st_mode & 0o777 == 0o600 for dump in dumps)

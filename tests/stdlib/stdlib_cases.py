@@ -17,7 +17,7 @@ def _interpreters():
     facts = [str(ROOT / "tools" / "python-facts")]
     names = os.environ.get("TEST_PYTHONS", "").split()
     words = subprocess.check_output([*facts, *(names or ["--found"])], text=True).split()
-    return sorted({word.split("|")[0] for word in words}, key=_version)
+    return sorted({word.split("|")[0] for word in words}, key=lambda name: (_version(name), name))
 
 
 def _version(executable):
@@ -44,7 +44,8 @@ def copied(executable, folder):
     folder.mkdir()
     copy = library = folder / ("python" + ".".join(map(str, _version(executable)[:2])))
     shutil.copy(os.path.realpath(executable), copy)
-    if ".so" in soname and os.path.exists(os.path.join(libdir, soname)):
+    needed = subprocess.check_output(["readelf", "-d", copy], text=True)
+    if "[%s]" % soname in needed and os.path.exists(os.path.join(libdir, soname)):
         library = folder / soname
         shutil.copy(os.path.join(libdir, soname), library)
     return copy, library, {"PYTHONHOME": prefix, "LD_LIBRARY_PATH": str(folder)}

@@ -83,8 +83,8 @@ def test_of_a_separate_file(interpreter, tmp_path):
 def test_of_the_debugger_alone(interpreter, tmp_path):
     """GIVEN a program that only the debugger has THEN its symbols are what there is."""
     copy, library, options = copied(interpreter, tmp_path / "away")
-    if not has_dwarf(library) or copy == library:
-        pytest.skip("no library with debug information")
+    if not has_dwarf(library):
+        pytest.skip("it was built without debug information, or stripped")
     core = kernel_case(copy, 2, 2_000, tmp_path, **options).source
     shutil.move(str(tmp_path / "away"), str(tmp_path / "elsewhere"))
     assert symbols(core)["agree"] is None
