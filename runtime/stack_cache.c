@@ -205,12 +205,8 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, uint32_t to
     bool complete = stack || lowest == TM_CACHE_BOTTOM;
     for (uint32_t i = lowest; i <= top; i++) {
         struct tm_cached_stack *entry = &thread->entry[i];
-        tm_frame *frame = thread->link[i].frame;
         if (entry->location != HIDDEN) {
-            PyCodeObject *code = tm_frame_code(frame);
-            uint32_t location =
-                code ? find_location(thread, code, tm_frame_instruction(frame), !tm_frame_is_unsteady(frame)) : 0;
-            stack = location ? tm_intern_stack(stack, location, frame) : TM_STACK_NONE;
+            stack = entry->location ? tm_intern_stack(stack, entry->location, thread->link[i].frame) : TM_STACK_NONE;
             if (!stack)
                 return TM_STACK_NONE;
         }
