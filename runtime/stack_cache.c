@@ -11,8 +11,6 @@
  * (Python/pystate.c, init_threadstate). */
 #define NO_INSTRUCTION 1
 
-#define EMPTY_PATH 1
-
 /* A location that does not exist: of frames that tracebacks do not show. */
 #define HIDDEN UINT32_MAX
 
@@ -183,12 +181,14 @@ static TM_ALWAYS_INLINE void place(struct tm_thread *thread, uint32_t i, tm_fram
         place_slowly(thread, i, frame);
 }
 
-/* Empties the cache; `below` is the frame of its sentinel. */
+/* Empties the cache; `below` is the frame of its sentinel.  Paths begin with the frame limit: stacks that a small one has
+ * cut must not be found once there is a larger one. */
 static void begin(struct tm_thread *thread, void *below)
 {
     thread->top = TM_CACHE_BOTTOM - 1;
     thread->link[TM_CACHE_BOTTOM - 1].frame = below;
-    thread->entry[TM_CACHE_BOTTOM - 1] = (struct tm_cached_stack){.path = EMPTY_PATH, .floor = TM_CACHE_BOTTOM - 1};
+    thread->entry[TM_CACHE_BOTTOM - 1] =
+        (struct tm_cached_stack){.path = tm_runtime.frame_limit, .floor = TM_CACHE_BOTTOM - 1};
 }
 
 /*

@@ -47,3 +47,15 @@ def test_generators_that_never_start(traced):
     THEN the program goes on: what was taken for a shown frame once was looked at again, and had no code
     """
     assert traced("unstarted_generators", options=["-W", "ignore"]) == "done"
+
+
+def test_more_frames_than_the_last_time(traced):
+    """
+    GIVEN a program that was traced with a few frames
+    WHEN it is traced with more
+    THEN tracebacks have more: what was cut then is not taken for the whole
+    """
+    report = traced("limits", frames=0)
+    assert [limit for limit, _ in report] == [3, 3, 25, 2, 60]
+    for limit, lengths in report:
+        assert lengths and [found for found, _ in lengths] == [min(limit, depth) for _, depth in lengths]
