@@ -81,21 +81,13 @@ def test_file_size_limit_is_no_signal(newest, tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    yield from mounted(tmp_path / "disk", "24m")
+def small_disk(disk_of):
+    return disk_of("24m")
 
 
 @pytest.fixture
-def roomy_disk(tmp_path):
-    yield from mounted(tmp_path / "disk", "64m")
-
-
-def mounted(folder, size):
-    folder.mkdir()
-    if os.geteuid() != 0 or subprocess.call(["mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", str(folder)]) != 0:
-        pytest.skip("needs root, to mount a small disk")
-    yield folder
-    subprocess.call(["umount", "-l", str(folder)])
+def roomy_disk(disk_of):
+    return disk_of("64m")
 
 
 def test_disk_full(newest, tmp_path, small_disk):

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reader/statistics.h"
+#include "tests/fuzz/ask.h"
 #include "tests/reader/fake_memory.c"
 #include "tests/reader/fake_table.c"
 
@@ -44,44 +44,6 @@ static uint64_t *place_of(uint32_t place)
     }
 }
 
-/* ---- what verbs ask ----------------------------------------------------------------------------------------------------- */
-
-static struct tm_error *take(void *context, const struct tm_block *blocks, size_t count)
-{
-    const struct tm_model *model = context;
-    for (size_t i = 0; i < count; i++) {
-        if (blocks[i].stack >= model->stack_count)
-            abort();
-    }
-    return NULL;
-}
-
-static void ignore_finding(void *context, const char *finding)
-{
-    *(size_t *)context += strlen(finding);
-}
-
-static void ask(struct tm_model *model)
-{
-    struct tm_block block;
-    bool found;
-    size_t length = 0;
-    for (uint32_t i = 1; i < model->stack_count; i++) {
-        if (model->stacks[i].parent >= i || model->stacks[i].location >= model->location_count)
-            abort();
-    }
-    tm_error_destroy(tm_model_find_block(model, HEAP + 0x1100, &block, &found));
-    tm_error_destroy(tm_model_each_block(model, take, model));
-    tm_error_destroy(model->ops->check(model, ignore_finding, &length));
-    for (int i = 0; i < 7; i++) {
-        struct tm_statistics statistics;
-        struct tm_error *error = tm_statistics_make(model, NULL, i % 4, i > 3, 10, &statistics);
-        if (!error)
-            tm_statistics_free(&statistics);
-        tm_error_destroy(error);
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -112,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct tm_model *model = NULL;
     struct tm_error *error = tm_layout_decoder.open(&memory.target, &model);
     if (model) {
-        ask(model);
+        ask_everything(model, HEAP + 0x1100);
         tm_model_destroy(model);
     }
     tm_error_destroy(error);

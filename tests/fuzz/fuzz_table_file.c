@@ -10,46 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "reader/statistics.h"
+#include "tests/fuzz/ask.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-static struct tm_error *take(void *context, const struct tm_block *blocks, size_t count)
-{
-    const struct tm_model *model = context;
-    for (size_t i = 0; i < count; i++) {
-        if (blocks[i].stack >= model->stack_count)
-            abort();
-    }
-    return NULL;
-}
-
-static void ignore_finding(void *context, const char *finding)
-{
-    *(size_t *)context += strlen(finding);
-}
-
-static void ask(struct tm_model *model)
-{
-    struct tm_block block;
-    bool found;
-    size_t length = 0;
-    for (uint32_t i = 1; i < model->stack_count; i++) {
-        if (model->stacks[i].parent >= i || model->stacks[i].location >= model->location_count)
-            abort();
-    }
-    tm_error_destroy(tm_model_find_block(model, UINT64_C(0x7e0000001100), &block, &found));
-    tm_error_destroy(tm_model_each_block(model, take, model));
-    if (model->ops->check)
-        tm_error_destroy(model->ops->check(model, ignore_finding, &length));
-    for (int i = 0; i < 4; i++) {
-        struct tm_statistics statistics;
-        struct tm_error *error = tm_statistics_make(model, NULL, i, i > 1, 10, &statistics);
-        if (!error)
-            tm_statistics_free(&statistics);
-        tm_error_destroy(error);
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
@@ -67,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!error)
         error = tm_model_open(target, &model);
     if (model)
-        ask(model);
+        ask_everything(model, UINT64_C(0x7e0000001100));
     tm_model_destroy(model);
     tm_target_destroy(target);
     tm_error_destroy(error);
