@@ -28,6 +28,18 @@
 #define MAX_DOMAINS 4096
 #define LIVE_TRIES 5
 
+/* Tables that change while they are read tell nothing of the moment. */
+static bool moves(const struct tm_target *target)
+{
+    return target->live && !target->still;
+}
+
+/* What to do about it, where whatever is amiss may be so because they changed. */
+static const char *advice(const struct tm_model *model)
+{
+    return moves(model->target) ? "; --stop would read them at one moment" : "";
+}
+
 /* ---- tables ------------------------------------------------------------------------------------------------------- */
 
 static struct tm_error *list_tables(struct tm_model *model)
@@ -58,8 +70,8 @@ static struct tm_error *list_tables(struct tm_model *model)
     }
     free(pairs);
     if (state->has_domains && stdlib->domain_count - 1 != state->domains.nentries)
-        tm_model_incomplete(model, "%zu of %" PRIu64 " domains can be read", stdlib->domain_count - 1,
-                            state->domains.nentries);
+        tm_model_incomplete(model, "%zu of %" PRIu64 " domains can be read%s", stdlib->domain_count - 1,
+                            state->domains.nentries, advice(model));
     return NULL;
 }
 
@@ -105,12 +117,6 @@ static struct tm_error *rebuild(struct tm_model *model)
         stdlib->rebuilt = true;
     }
     return NULL;
-}
-
-/* Tables that change while they are read tell nothing of the moment. */
-static bool moves(const struct tm_target *target)
-{
-    return target->live && !target->still;
 }
 
 /* All traces of all tables, into totals by stack. */
@@ -178,8 +184,9 @@ static void doubt_tables(struct tm_model *model, const struct tm_stdlib_walked *
                       : model->target->truncated ? "the core is truncated"
                                                  : "they were being changed at that moment, or are damaged";
     if (walked->unreadable)
-        tm_model_incomplete(model, "%" PRIu64 " parts of tracemalloc's tables are missing: memory at 0x%" PRIx64 " %s",
-                            walked->unreadable, walked->fault.address, tm_outcome_text(walked->fault.outcome));
+        tm_model_incomplete(
+            model, "%" PRIu64 " parts of tracemalloc's tables are missing: memory at 0x%" PRIx64 " %s%s",
+            walked->unreadable, walked->fault.address, tm_outcome_text(walked->fault.outcome), advice(model));
     if (walked->endless)
         tm_model_incomplete(model, "tracemalloc's tables hold more traces than the %" PRIu64 " that they count: %s",
                             stdlib->expected, why);
@@ -189,8 +196,8 @@ static void doubt_tables(struct tm_model *model, const struct tm_stdlib_walked *
     if (!stdlib->traced_known)
         tm_model_incomplete(model,
                             "tracemalloc's own sum (traced_memory) was not found: nothing proves that these %" PRIu64
-                            " bytes are all",
-                            sum);
+                            " bytes are all%s",
+                            sum, advice(model));
     else if (stdlib->traced_memory != sum)
         tm_model_incomplete(model, "sizes add up to %" PRIu64 " bytes where tracemalloc counts %" PRIu64 ": %s", sum,
                             stdlib->traced_memory, why);
@@ -202,9 +209,11 @@ static void doubt_stacks(struct tm_model *model)
     const char *first = stacks->fault.outcome ? ": the first " : "";
     const char *why = stacks->fault.outcome ? tm_outcome_text(stacks->fault.outcome) : "";
     if (stacks->damaged_tracebacks)
-        tm_model_incomplete(model, "%" PRIu64 " tracebacks cannot be read%s%s", stacks->damaged_tracebacks, first, why);
+        tm_model_incomplete(model, "%" PRIu64 " tracebacks cannot be read%s%s%s", stacks->damaged_tracebacks, first,
+                            why, advice(model));
     if (stacks->damaged_names)
-        tm_model_incomplete(model, "%" PRIu64 " file names cannot be read%s%s", stacks->damaged_names, first, why);
+        tm_model_incomplete(model, "%" PRIu64 " file names cannot be read%s%s%s", stacks->damaged_names, first, why,
+                            advice(model));
 }
 
 static struct tm_error *decode(struct tm_model *model)

@@ -194,10 +194,13 @@ class Frame:
 
 
 def test_cpythons_own_script(gdb, newest, tmp_path):
-    """GIVEN CPython's libpython.py, as it lies beside an interpreter, THEN both work, and py-up selects whose locals."""
-    script = os.path.realpath(newest.executable) + "-gdb.py"
-    if not os.path.exists(script):
-        pytest.skip("no %s" % script)
+    """GIVEN CPython's libpython.py, as it lies beside an interpreter, or where distributions put it, THEN both work, and
+    py-up selects whose locals."""
+    name = os.path.realpath(newest.executable) + "-gdb.py"
+    scripts = [place for place in (name, "/usr/share/gdb/auto-load" + name) if os.path.exists(place)]
+    if not scripts:
+        pytest.skip("no %s" % name)
+    script = scripts[0]
     app = tmp_path / "app.py"
     app.write_text(
         "import time\ndef leak():\n    one = bytearray(10000)\n    print('ready', flush=True)\n    time.sleep(600)\nleak()\n"

@@ -241,8 +241,7 @@ def test_busy_process(interpreter, tmp_path):
         assert answer.status in (0, 3), answer
         assert answer.json()["total"]["size"] > 4_000_000
         assert (answer.status == 3) == ("incomplete" in answer.json())
-        if answer.status == 3:  # what was freed meanwhile may be all that is amiss
-            assert any("--stop" in why or "cannot be read" in why or "missing" in why for why in answer.json()["incomplete"])
+        assert all("--stop" in why for why in answer.json().get("incomplete", [])), answer
         # It may be stopped between two steps of tracemalloc, but not always.
         stopped = [corpses.cli(process.pid, "top", "--json", "--stop") for _ in range(8)]
         assert 0 in [answer.status for answer in stopped], stopped
