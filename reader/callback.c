@@ -103,6 +103,7 @@ struct tm_error *tm_target_open_callbacks(const struct tm_face *face, struct tm_
         return error;
     }
     tm_regions_finish(&callback->target);
+    callback->target.program = tm_target_command_line(&callback->target);
     *ret = &callback->target;
     return NULL;
 }

@@ -115,6 +115,9 @@ void tm_bytes_unload(struct tm_bytes *bytes);
 const char *tm_outcome_text(enum tm_outcome outcome);
 struct tm_error *tm_fault_error(const struct tm_target *target, struct tm_fault fault, const char *what);
 
+/* command_line.c: the command line, from the target's stack; NULL: not found. */
+char *tm_target_command_line(struct tm_target *target);
+
 /* For the kinds of target: grow, then sort, cut overlaps. */
 struct tm_error *tm_regions_add(struct tm_target *target, size_t *room, const struct tm_region *region);
 void tm_regions_finish(struct tm_target *target);
