@@ -148,8 +148,8 @@ __attribute__((format(printf, 2, 3))) static void say_proof(struct tm_model *mod
 }
 
 /* Whether all is there.  One trace may be in the middle of its way: tracemalloc counts it in the table, in traced_memory,
- * in both, or in neither yet.  A
- * rehash is begun by nothing else; but then the sums must be equal if something was put into the table by its shape. */
+ * in both, or in neither yet.  A rehash is begun by nothing else; but then the sums must be equal if something was put into
+ * the table by its shape. */
 static void prove(struct tm_model *model, const struct tm_stdlib_walked *walked, uint64_t sum)
 {
     struct tm_stdlib *stdlib = model->private;

@@ -18,7 +18,8 @@ from debuggers import CommandLine
 
 COMMANDS = [
     ["top"], ["top", "--json"], ["top", "--by", "traceback", "--cumulative"], ["tree"], ["blocks", "--all"], ["sizes"],
-    ["check"], ["info"], ["info", "--json"], ["report"], ["traceback", "{leaked}"], ["traceback", "{object}", "--json"], ["traceback", "{free}"], ["diff", "{before}"],
+    ["check"], ["info"], ["info", "--json"], ["report"], ["diff", "{before}"],
+    ["traceback", "{leaked}"], ["traceback", "{object}", "--json"], ["traceback", "{free}"],
 ]  # fmt: skip
 # As a debugger has them: the words before the frame's variables, and a register
 EXPRESSIONS = ["$rdi", "leaked", "block_variable + 5"]
