@@ -90,7 +90,7 @@ char *tm_target_command_line(struct tm_target *target)
     char *ret = NULL;
     for (size_t i = 0; i < target->region_count && !ret; i++) {
         const struct tm_region *region = &target->regions[i];
-        if (!region->path || strcmp(region->path, "[stack]") || (region->start | region->end) % sizeof(uint64_t))
+        if (!region->path || strcmp(region->path, "[stack]") != 0 || (region->start | region->end) % sizeof(uint64_t))
             continue;
         uint64_t size = region->end - region->start < MOST ? region->end - region->start : MOST;
         struct tm_bytes bytes = {0};
