@@ -8,7 +8,7 @@ import pytest
 
 import corpses
 import evidence
-from evidence import all_is_well, run_traced
+from evidence import all_is_well, ask, run_traced
 
 kernel_cores = pytest.mark.skipif(
     corpses.kernel_writes_cores() is not None, reason=str(corpses.kernel_writes_cores())
@@ -18,6 +18,17 @@ kernel_cores = pytest.mark.skipif(
 def no_cores():
     """As most systems have it: the soft limit is 0, the hard one is not."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def core_of_the_copy(folder):
+    """The copy dies on its own time: its core, once that is whole."""
+    deadline = time.monotonic() + 60
+    while True:
+        cores = list(folder.glob("core*"))
+        if cores and ask(cores[0], "check").status == 0:
+            return cores[0]
+        assert time.monotonic() < deadline, (cores, cores and ask(cores[0], "check"))
+        time.sleep(0.05)
 
 
 def test_dumps_at_the_limit_and_every_step(python, tmp_path):
@@ -60,12 +71,7 @@ def test_core_of_a_copy(newest, tmp_path):
         newest, tmp_path, program, options=["--limit", "5M", "--on-limit", "core"], preexec_fn=no_cores
     )
     assert answer.status == 0 and answer.out == "no child\nalive\n", answer
-    for _ in range(100):  # the copy dies on its own time
-        if list(tmp_path.glob("core*")):
-            break
-        time.sleep(0.05)
-    time.sleep(0.3)
-    (core,) = tmp_path.glob("core*")
+    core = core_of_the_copy(tmp_path)
     assert all_is_well(core)["size"] >= 5 << 20
     evidence.leaking_line(core, line=2)
 
@@ -97,6 +103,46 @@ def test_works_where_there_is_no_memory_left(newest, tmp_path):
     assert len(dumps) > 5
     for dump in dumps:
         all_is_well(dump)
+
+
+INSIDE = """\
+import mmap, os, sys
+room = mmap.mmap(-1, 64 << 20)
+keep = []
+try:
+    while True:
+        keep.append(bytes(4000))
+except MemoryError:
+    before = len(keep)
+    room.close()
+    print(before, sys.getsizeof(keep[0]), flush=True)
+    for i in range(int(sys.argv[1])):
+        keep.append(bytes(4000))
+"""
+
+
+@pytest.mark.parametrize("what", ["dump", pytest.param("core", marks=kernel_cores), pytest.param("abort", marks=kernel_cores)])
+def test_inside_a_memory_error(newest, tmp_path, what):
+    """GIVEN a limit that is crossed where a MemoryError is handled, below ulimit -v, THEN a dump, or a core, with every block
+    but those that it says are lost."""
+
+    def little():
+        resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+    program = evidence.write_program(tmp_path, INSIDE)
+    blocks, size = map(int, run_traced(newest, tmp_path, program, 0, preexec_fn=little).out.split())
+    options = ["--limit", blocks * size + (12 << 20), "--on-limit", what]
+    answer = run_traced(newest, tmp_path, program, 6000, options=options, preexec_fn=little)
+    assert answer.status == (-signal.SIGABRT if what == "abort" else 0), answer
+    assert answer.err.count("have reached the limit") == 1 and answer.out, answer
+    (found,) = tmp_path.glob("*.table") if what == "dump" else [core_of_the_copy(tmp_path)]
+    lost = all_is_well(found)["lost"]
+    stats = ask(found, "top", "--json").json()["stats"]
+    count = {stat["traceback"][0]["lineno"]: stat["count"] for stat in stats}
+    assert count[12] > 0  # it was crossed in there
+    before = int(answer.out.split()[0])
+    assert before - lost <= count[6] <= before + 10, (count, lost)  # the list itself, too
 
 
 def test_an_image_is_never_written_over_anything(newest, tmp_path):
