@@ -266,10 +266,27 @@ class Verb(gdb.Command):
             tm_engine.Target(), [self.verb["name"]] + text[: len(text) - len(whole)].split(), whole
         )
         if not found and kind == tm_engine.COMPLETE_FILE:
-            return gdb.COMPLETE_FILENAME
+            if text == whole and not whole.startswith("-"):
+                return gdb.COMPLETE_FILENAME
+            found = files(whole)
         if not found and kind == tm_engine.COMPLETE_EXPRESSION:
             return gdb.COMPLETE_EXPRESSION
         return [candidate[have:] for candidate in found if candidate.startswith(whole)]
+
+
+def files(word):
+    """What word, or what is behind the = in it, can become; GDB itself completes only the first word of a command."""
+    option, start = re.match(r"(--[\w-]+=)?(.*)", word).groups()
+    while True:
+        folder, name = os.path.split(start)
+        try:
+            names = sorted(os.listdir(os.path.expanduser(folder) or "."))
+        except OSError:
+            return []
+        found = [os.path.join(folder, entry) for entry in names if entry.startswith(name) and (name or entry[0] != ".")]
+        if len(found) != 1 or not os.path.isdir(os.path.expanduser(found[0])):
+            return [(option or "") + path for path in found]
+        start = found[0] + "/"  # the only one: what is in it, or else GDB ends the word here
 
 
 def documentation(verb):

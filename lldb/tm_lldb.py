@@ -23,97 +23,24 @@ NO_MAPPINGS = (
 BLOCK = 4 << 20  # SBProcess.ReadMemory is fastest at 1 to 8 MiB, and four times slower at 64
 
 
-def _load_shared():
-    for folder in ("", "../reader", ".."):
-        path = os.path.join(HERE, folder, "tm_engine.py")
+def _load(name, *folders):
+    for folder in folders:
+        path = os.path.join(HERE, folder, name + ".py")
         if os.path.exists(path):
-            spec = importlib.util.spec_from_file_location("tm_engine", path)
+            spec = importlib.util.spec_from_file_location(name, path)
             module = importlib.util.module_from_spec(spec)
-            sys.modules["tm_engine"] = module
+            sys.modules[name] = module
             spec.loader.exec_module(module)
             return module
-    return None
+    raise FileNotFoundError("tm: %s.py, which belongs to %s, is missing" % (name, os.path.join(HERE, "tm_lldb.py")))
 
 
-tm_engine = _load_shared()
-if tm_engine is None:  # __lldb_init_module says so
-
-    class Base:
-        pass
-
-else:
-    Base = tm_engine.Target
-
-
-# ---- addresses -------------------------------------------------------------------------------------------------------
-
-
-def _value(frame, target, path):
-    """The SBValue that a variable path or a register names, or None.  No expression parser, no JIT: nothing runs."""
-    if frame.IsValid():
-        register = frame.FindRegister(path.lstrip("$"))
-        if register.IsValid() and re.fullmatch(r"\$?\w+", path):
-            variable = frame.FindVariable(path)
-            if path.startswith("$") or not variable.IsValid():
-                return register
-        value = frame.GetValueForVariablePath(path)
-        if value.IsValid():
-            return value
-    # a global of another file: LLDB finds only the head of the path
-    match = re.fullmatch(r"([&*]*)((?:\w|::)+)(.*)", path)
-    value = match and target.FindFirstGlobalVariable(match.group(2))
-    if not value or not value.IsValid():
-        return None
-    if match.group(3):
-        value = value.GetValueForExpressionPath(match.group(3))
-    for operator in reversed(match.group(1)):
-        value = value.AddressOf() if operator == "&" else value.Dereference()
-    return value if value.IsValid() else None
-
-
-def _address(value, name):
-    kind = value.GetType().GetCanonicalType()
-    if kind.IsReferenceType():
-        value = value.Dereference()
-        kind = value.GetType().GetCanonicalType()
-    if kind.IsArrayType():
-        return value.GetLoadAddress()
-    if kind.GetTypeClass() in (lldb.eTypeClassStruct, lldb.eTypeClassClass, lldb.eTypeClassUnion):
-        raise tm_engine.Failure("it is a %s; try &%s" % (kind.GetName(), name))
-    error = lldb.SBError()
-    number = value.GetValueAsUnsigned(error, 0)
-    if error.Fail():
-        raise tm_engine.Failure("LLDB cannot read its value: %s" % (error.GetCString() or "no reason given"))
-    if kind.GetTypeFlags() & lldb.eTypeIsFloat:
-        raise tm_engine.Failure("it is a %s" % kind.GetName())
-    return number
-
-
-def evaluate(frame, target, expression):
-    """An integer, a register ($rdi, rdi), a variable path (op, frame->f_code, &x, list[2]), or one of those + a number."""
-    text = expression.strip()
-    while text.startswith("(") and text.endswith(")") and ")" not in text[:-1]:
-        text = text[1:-1].strip()
-    try:
-        return int(text, 0)
-    except ValueError:
-        pass
-    value = _value(frame, target, text)
-    if value is not None:
-        return _address(value, text)
-    match = re.fullmatch(r"(.*[^\s+-])\s*([+-])(?!>)\s*(\w+)", text)
-    if match:
-        try:
-            offset = int(match.group(3), 0)
-        except ValueError:
-            offset = None
-        if offset is not None:
-            value = _value(frame, target, match.group(1))
-            if value is not None and value.GetType().IsPointerType():
-                offset *= value.GetType().GetPointeeType().GetByteSize() or 1  # as in C
-            base = evaluate(frame, target, match.group(1))
-            return base + offset if match.group(2) == "+" else base - offset
-    raise tm_engine.Failure("it is neither a number, nor a register, nor the path of a variable that this frame knows")
+try:
+    tm_engine = _load("tm_engine", "", "../reader", "..")
+    tm_lldb_addresses = _load("tm_lldb_addresses", "")
+    MISSING, Base = None, tm_engine.Target
+except FileNotFoundError as missing:  # __lldb_init_module says so
+    MISSING, Base = str(missing), object
 
 
 # ---- the target ------------------------------------------------------------------------------------------------------
@@ -270,7 +197,7 @@ class Target(Base):
             self.result.AppendWarning(text.rstrip("\n"))
 
     def evaluate(self, expression):
-        return evaluate(self.frame, self.target, expression)
+        return tm_lldb_addresses.evaluate(self.frame, self.target, expression)
 
     def interrupted(self):
         if hasattr(self.debugger, "InterruptRequested") and self.debugger.InterruptRequested():
@@ -321,8 +248,8 @@ class Verb:
 
 
 def __lldb_init_module(debugger, internal_dict):
-    if tm_engine is None:
-        print("tm: tm_engine.py, which belongs to %s, is missing" % os.path.join(HERE, "tm_lldb.py"))
+    if MISSING:
+        print(MISSING)
         return
     try:
         engine = tm_engine.load(HERE)

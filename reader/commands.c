@@ -204,7 +204,7 @@ const struct tm_verb tm_verbs[] = {
         .name = "top",
         .summary = "Show which lines hold the most memory",
         .help = "N is how many to show (10).\n\n"
-                "Example: tm top 20 --by traceback",
+                "Example: tm top SOURCE 20 --by traceback",
         .run = tm_run_top,
         .arguments = {{"N", TM_KIND_NUMBER, true, FIELD(limit)}},
         .options = {&by_option, &cumulative_option, &all_option, FILTERS, &no_source_option, &no_trunc_option,
@@ -213,7 +213,7 @@ const struct tm_verb tm_verbs[] = {
     {
         .name = "tree",
         .summary = "Show the call tree, with what each line holds itself and in all",
-        .help = "Example: tm tree --by function --min-percent 5",
+        .help = "Example: tm tree SOURCE --by function --min-percent 5",
         .run = tm_run_tree,
         .options = {&by_option, &min_percent_option, FILTERS, &no_trunc_option, &tracer_option, &stop_option,
                     &json_option},
@@ -222,7 +222,7 @@ const struct tm_verb tm_verbs[] = {
         .name = "traceback",
         .summary = "Show where the block at an address was allocated",
         .help = "ADDR is the address of a block, of an object, or of anything inside a block.\n\n"
-                "Example: tm traceback 0x7f0123456780",
+                "Example: tm traceback SOURCE 0x7f0123456780",
         .run = tm_run_traceback,
         .arguments = {{"ADDR", TM_KIND_ADDRESS, false, FIELD(address)}},
         .options = {FILTERS, &no_source_option, &tracer_option, &stop_option, &json_option},
@@ -230,8 +230,8 @@ const struct tm_verb tm_verbs[] = {
     {
         .name = "blocks",
         .summary = "Show the biggest single blocks",
-        .help = "Example: tm blocks --limit 20 --min-size 1M\n"
-                "         tm blocks --all --include '*/app.py:12'",
+        .help = "Example: tm blocks SOURCE --limit 20 --min-size 1M\n"
+                "         tm blocks SOURCE --all --include '*/app.py:12'",
         .run = tm_run_blocks,
         .options = {&limit_option, &all_blocks_option, &min_size_option, FILTERS, &no_source_option, &no_trunc_option,
                     &tracer_option, &stop_option, &json_option},
@@ -239,7 +239,7 @@ const struct tm_verb tm_verbs[] = {
     {
         .name = "sizes",
         .summary = "Show how many blocks there are of which size",
-        .help = "Example: tm sizes --by lineno --limit 3",
+        .help = "Example: tm sizes SOURCE --by lineno --limit 3",
         .run = tm_run_sizes,
         .options = {&per_option, &limit_option, &all_option, &min_size_option, FILTERS, &no_source_option,
                     &no_trunc_option, &tracer_option, &stop_option, &json_option},
@@ -248,7 +248,7 @@ const struct tm_verb tm_verbs[] = {
         .name = "diff",
         .summary = "Show what has changed since another core, process or snapshot",
         .help = "OLD is a core file, a snapshot file (see dump) or the pid of a live process.\n\n"
-                "Example: tm diff before.tm --by filename",
+                "Example: tm diff before.tm SOURCE --by filename",
         .flags = TM_VERB_SOURCE_LAST,
         .run = tm_run_diff,
         .arguments = {{"OLD", TM_KIND_FILE, false, FIELD(old)}},
@@ -262,7 +262,7 @@ const struct tm_verb tm_verbs[] = {
                 "whole or not at all, and only its owner can read it.\n\n"
                 "With --redact, hashes are made with the key in the environment variable\n"
                 "TM_REDACT_KEY: who does not know it cannot test guesses.\n\n"
-                "Example: tm dump --redact before.tm",
+                "Example: tm dump SOURCE --redact before.tm",
         .run = tm_run_dump,
         .arguments = {{"FILE", TM_KIND_FILE, false, FIELD(file)}},
         .options = {&blocks_option, &redact_option, &force_option, FILTERS, &tracer_option, &stop_option, &json_option},
@@ -276,7 +276,7 @@ const struct tm_verb tm_verbs[] = {
                 "pprof        for go tool pprof, Grafana Pyroscope, Parca\n"
                 "tracemalloc  for the standard library's tracemalloc.Snapshot.load()\n"
                 "html         one page that needs no network; with --baseline, a comparison\n\n"
-                "Example: tm export --format html -o leak.html",
+                "Example: tm export SOURCE --format html -o leak.html",
         .check = tm_check_export,
         .run = tm_run_export,
         .options = {&format_option, &output_option, &force_option, &count_option, &baseline_option, FILTERS,
@@ -285,13 +285,15 @@ const struct tm_verb tm_verbs[] = {
     {
         .name = "info",
         .summary = "Show who was traced, since when, and how much there is",
+        .help = "Example: tm info SOURCE",
         .run = tm_run_info,
         .options = {FILTERS, &tracer_option, &stop_option, &json_option},
     },
     {
         .name = "check",
         .summary = "Compare the running totals with a scan of all blocks",
-        .help = "Reads every part of the table and says what is missing or wrong, and where.",
+        .help = "Reads every part of the table and says what is missing or wrong, and where.\n\n"
+                "Example: tm check SOURCE",
         .run = tm_run_check,
         .options = {FILTERS, &tracer_option, &stop_option, &json_option},
     },
@@ -299,8 +301,8 @@ const struct tm_verb tm_verbs[] = {
         .name = "report",
         .summary = "Write the page for an incident: who, when, how much, where, what is missing",
         .help = "The time is that of the core file, or now.\n\n"
-                "Example: tm report --format markdown\n"
-                "         tm report --format html -o leak.html",
+                "Example: tm report SOURCE --format markdown\n"
+                "         tm report SOURCE --format html -o leak.html",
         .check = tm_check_report,
         .run = tm_run_report,
         .options = {&report_format_option, &report_limit_option, &output_option, &force_option, FILTERS,
@@ -359,6 +361,7 @@ const struct tm_verb tm_verbs[] = {
     {
         .name = "help",
         .summary = "Show help, in general or for one verb",
+        .help = "Example: tm help top",
         .flags = TM_VERB_NO_TARGET,
         .run = tm_run_help,
         .arguments = {{"VERB", TM_KIND_WORD, true, FIELD(topic)}},

@@ -408,6 +408,17 @@ void tm_usage_text(const struct tm_verb *verb, bool has_source, struct tm_text *
         tm_text_print(text, verb->run == tm_run_coredump ? " [VERB [ARG]...] EXE -c CORE" : " [--] COMMAND...");
 }
 
+/* The examples say SOURCE where the command line needs one; a debugger has it already. */
+static void add_help(const char *help, bool has_source, struct tm_text *text)
+{
+    static const char place[] = " SOURCE";
+    for (const char *at; (at = strstr(help, place)); help = at + strlen(place)) {
+        tm_text_add(text, help, at - help);
+        tm_text_print(text, "%s", has_source ? " core" : "");
+    }
+    tm_text_print(text, "%s\n", help);
+}
+
 void tm_help_text(const struct tm_verb *verb, bool has_source, struct tm_text *text)
 {
     tm_text_print(text, "%s\nUsage: tm ", verb->summary);
@@ -437,5 +448,7 @@ void tm_help_text(const struct tm_verb *verb, bool has_source, struct tm_text *t
             tm_text_print(text, "%s", tm_filters_help);
     }
     if (verb->help)
-        tm_text_print(text, "%s\n", verb->help);
+        add_help(verb->help, has_source, text);
+    if (!has_source && verb->arguments[0].name && verb->arguments[0].kind == TM_KIND_ADDRESS)
+        tm_text_print(text, "         tm %s $rdi + 8\n", verb->name);
 }

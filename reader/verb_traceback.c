@@ -9,11 +9,13 @@ static void print_text(struct tm_request *request, uint64_t address, const struc
 {
     const struct tm_model *model = request->model;
     struct tm_text *text = &request->output->text;
-    if (address == block->address)
-        tm_text_print(text, "0x%" PRIx64 " is a block of %" PRIu64 " bytes", address, block->size);
+    const uint64_t inside = address - block->address, size = block->size;
+    const char *plural = size == 1 ? "" : "s";
+    if (!inside)
+        tm_text_print(text, "0x%" PRIx64 " is a block of %" PRIu64 " byte%s", address, size, plural);
     else
-        tm_text_print(text, "0x%" PRIx64 " lies %" PRIu64 " bytes into a block of %" PRIu64 " bytes at 0x%" PRIx64,
-                      address, address - block->address, block->size, block->address);
+        tm_text_print(text, "0x%" PRIx64 " lies %" PRIu64 " byte%s into a block of %" PRIu64 " byte%s at 0x%" PRIx64,
+                      address, inside, inside == 1 ? "" : "s", size, plural, block->address);
     if (block->domain)
         tm_text_print(text, " of domain %" PRIu32, block->domain);
     uint32_t shown = 0, depth = model->stacks[block->stack].depth;

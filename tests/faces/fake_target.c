@@ -155,7 +155,7 @@ static char *block(char **arena, uint32_t in, uint64_t bytes)
 /* What the tests ask for.  Volatile locals and the registers of this very frame, so that no unwinder is in the way. */
 static void die(char *leaked, char *object, int how)
 {
-    struct {
+    struct holder {
         long refcnt;
         void *type;
         char *inner;

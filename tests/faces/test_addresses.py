@@ -13,14 +13,21 @@ BOTH = [
     ("(leaked)", "leaked"),
     ("holder.inner", "object"),
     ("*pointer", "leaked"),
+    ("*(char **) pointer", "leaked"),
+    ("*(unsigned long *) &holder.inner", "object"),
+    ("*(char **) ($rsp + (unsigned long) &holder.inner - $rsp)", "object"),
+    ("(void *) leaked", "leaked"),
+    ("(char *) leaked + 5", "leaked"),
+    ("(unsigned long *) leaked + 124", "leaked"),
+    ("(struct holder *) leaked + 41", "leaked"),
+    ("((struct holder *) &holder)->inner", "object"),
+    ("&((struct holder *) leaked)->inner + 1", "leaked"),
 ]
 GDB_ONLY = [
     ("$r12 + 2 * 8", "leaked"),
-    ("*(char **) pointer", "leaked"),
-    ("*(unsigned long *) &holder.inner", "object"),
     ("$pc ? leaked : 0", "leaked"),
 ]
-LLDB_ONLY = [("r12", "leaked"), ("pointer[0]", "leaked")]
+LLDB_ONLY = [("r12", "leaked"), ("pointer[0]", "leaked"), ("(struct unknown *) leaked", "leaked")]
 
 
 def check(debugger, corpse, pairs):
@@ -32,10 +39,10 @@ def check(debugger, corpse, pairs):
     for index, (expression, means) in enumerate(pairs):
         text, before, after, plain, plain_json = said[5 * index : 5 * index + 5]
         assert "app.py" in plain[0], plain
-        if "+" not in expression:  # an address inside a block is told with its distance
-            assert (text, before, after) == (plain, plain_json, plain_json), expression
+        if " lies " in text[0]:  # an address inside a block is told with its distance
+            assert text[1] == "" and (" %#x, " % corpse.facts[means]) in text[0], (expression, text)
         else:
-            assert text[1] == "" and "app.py" in text[0], text
+            assert (text, before, after) == (plain, plain_json, plain_json), expression
 
 
 def test_expressions_of_both(debugger, corpse):
@@ -62,6 +69,14 @@ def test_paths_of_lldb(lldb, corpse):
         ('"unclosed', ""),
         ("(((", ""),
         ("*(char *) 0", ""),
+        ("*(struct unknown *) leaked", "unknown"),
+        ("(struct unknown *) leaked + 1", "unknown"),
+        ("((struct holder *) &holder)->outer", "outer"),
+        ("*$r12", ""),
+        ("(struct holder) leaked", ""),
+        ("(long) die(0, 0, 0)", ""),
+        ("()", ""),
+        ("(char *)", ""),
         ("%s%n", ""),
         ("é", ""),
         ("-x", ""),

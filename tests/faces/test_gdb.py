@@ -24,7 +24,7 @@ def test_help(gdb, corpse):
     assert alias == top
 
 
-def test_completion(gdb, corpse):
+def test_completion(gdb, corpse, tmp_path):
     def complete(text):
         output, error = gdb.lines(["complete " + text], core=corpse.core, program=corpse.program)[0]
         assert error == ""
@@ -39,6 +39,15 @@ def test_completion(gdb, corpse):
     assert complete("tm top --by fi") == ["tm top --by filename"]
     assert complete("tm top --by=fi") == ["tm top --by=filename"]
     assert "tm traceback leaked" in complete("tm traceback leak")
+    (tmp_path / "only").mkdir()
+    for name in ("one", "other"):
+        (tmp_path / "only" / name).touch()
+    both = ["%s/only/%s" % (tmp_path, name) for name in ("one", "other")]
+    assert complete("tm dump %s/only/" % tmp_path) == ["tm dump " + path for path in both]
+    assert complete("tm diff --json %s/on" % tmp_path) == ["tm diff --json " + path for path in both]
+    assert complete("tm export -o %s/only/o" % tmp_path) == ["tm export -o " + path for path in both]
+    assert complete("tm export --output=%s/only/on" % tmp_path) == ["tm export --output=" + both[0]]
+    assert complete("tm report -o %s/nowhere/" % tmp_path) == []
 
 
 def test_settings(gdb, corpse):

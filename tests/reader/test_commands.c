@@ -184,6 +184,8 @@ static void addresses(void **state)
                "0x7e0000000000 is a block of 5000000 bytes, allocated at:\n  File \"/src/a.py\", line 10, in main");
     assert_int_equal(run("traceback %s 138538465099792"), 0);
     assert_has(face.out, "lies 16 bytes into a block of 5000000 bytes at 0x7e0000000000");
+    assert_int_equal(run("traceback %s 0x7e0000000001"), 0);
+    assert_has(face.out, "lies 1 byte into a block of 5000000 bytes");
     assert_int_equal(run("traceback %s 7e00"), 2);
     assert_has(face.err, "tm: ADDR must be a number, not '7e00'.  Try: an address such as 0x");
     assert_int_equal(run("traceback %s 0x5"), 2);
@@ -246,6 +248,7 @@ static void help(void **state)
     assert_int_equal(run("top --help"), 0);
     assert_has(face.out, "Usage: tm top [OPTION]... SOURCE [N]\n");
     assert_has(face.out, "-b, --by=GROUP ");
+    assert_has(face.out, "Example: tm top core 20 --by traceback\n");
     assert_int_equal(run("tra --help"), 0);
     assert_has(face.out, "Usage: tm traceback ");
     assert_int_equal(run("--version"), 0);
@@ -253,6 +256,9 @@ static void help(void **state)
     fake_face_callbacks(&face, &core);
     assert_int_equal(fake_run(&face, "top --help"), 0);
     assert_has(face.out, "Usage: tm top [OPTION]... [N]\n");
+    assert_has(face.out, "Example: tm top 20 --by traceback\n");
+    assert_int_equal(fake_run(&face, "traceback --help"), 0);
+    assert_has(face.out, "Example: tm traceback 0x7f0123456780\n         tm traceback $rdi + 8\n");
     assert_int_equal(fake_run(&face, "help"), 0);
     assert_null(strstr(face.out, "tm run "));
     assert_int_equal(fake_run(&face, "run x"), 2);
@@ -268,6 +274,9 @@ static void commands_are_described(void **state)
         static const char *const members[] = {"name", "summary", "usage", "help", "arguments", "options"};
         for (size_t j = 0; j < 6; j++)
             assert_true(json_object_object_get_ex(json_object_array_get_idx(verbs, i), members[j], &member));
+        json_object_object_get_ex(json_object_array_get_idx(verbs, i), "help", &member);
+        assert_has(json_object_get_string(member), "Example: ");
+        assert_null(strstr(json_object_get_string(member), "SOURCE"));
     }
     assert_ptr_equal(tm_commands(), tm_commands());
     json_object_put(verbs);
