@@ -64,14 +64,17 @@ def evaluate(expression):
         return int(expression, 0)  # in every source language
     except ValueError:
         pass
+    local = python_local(expression) if re.fullmatch(r"[^\W\d]\w*", expression) else None
     try:
         with setting("may-call-functions", "off"):
-            return address_of(gdb.parse_and_eval(expression))
+            address = address_of(gdb.parse_and_eval(expression))
     except (gdb.error, Failure) as error:  # Failure: C has something of that name (libm has a "one"), but no address
-        local = python_local(expression) if re.fullmatch(r"[^\W\d]\w*", expression) else None
         if local is not None:
             return local
         raise Failure(str(error))
+    if local not in (None, address):
+        write('tm: this is the %s of C; that of Python is $_tm_local("%s")\n' % (expression, expression), gdb.STDERR)
+    return address
 
 
 def said(command):

@@ -182,7 +182,7 @@ class Object:
     def as_address(self): return %d
 class Code:
     def get_var_by_name(self, name):
-        return (Object(), "local") if name == "reports" else (None, None)
+        return (Object(), "local") if name in ("reports", "object") else (None, None)
 class Frame:
     @classmethod
     def get_selected_python_frame(cls): return cls()
@@ -193,13 +193,15 @@ class Frame:
     )
     said = gdb.lines(
         ["tm traceback reports", "source %s" % stand_in, "tm traceback reports", "tm traceback other", "tm traceback leaked",
-         'tm traceback $_tm_local("reports")', 'tm traceback $_tm_local("other")'],
+         'tm traceback $_tm_local("reports")', 'tm traceback $_tm_local("other")', "tm traceback object"],
         core=corpse.core,
         program=corpse.program,
     )  # fmt: skip
     assert 'No symbol "reports"' in said[0][1] and 'No symbol "other"' in said[3][1]
     assert said[2] == said[4] == said[5] and "app.py" in said[2][0]
     assert "no Python frame is selected" in said[6][1]
+    output, error = said[7]  # C has an object, too, and comes first
+    assert output.startswith("%#x " % corpse.facts["object"]) and '$_tm_local("object")' in error
 
 
 def test_cpythons_own_script(gdb, newest, tmp_path):
