@@ -16,7 +16,7 @@ struct tm_error *tm_stdlib_stacks_init(struct tm_stdlib_stacks *stacks, struct t
     stacks->frames = malloc((size_t)UINT16_MAX * TM_STDLIB_FRAME);
     if (!stacks->frames)
         return tm_error_no_memory();
-    return tm_stdlib_text_init(&stacks->text, memory, state->family->text, state->slot);
+    return tm_stdlib_text_init(&stacks->text, memory, state->family->text, state->slot, state->version);
 }
 
 void tm_stdlib_stacks_deinit(struct tm_stdlib_stacks *stacks)

@@ -5,12 +5,19 @@
 
 #define HEAD 80                         /* enough of a PyUnicodeObject of every version */
 #define UTF8_LONGER 4                   /* bytes of UTF-8 for one character, at most */
+#define FIRST_WITH_CHARS 0x30f          /* gh-155725 */
 #define IMAGE_SIZE (UINT64_C(64) << 20) /* no interpreter is larger */
 
 struct tm_error *tm_stdlib_text_init(struct tm_stdlib_text *text, struct tm_stdlib_memory *memory,
-                                     const struct tm_stdlib_text_layout *layout, uint64_t image)
+                                     const struct tm_stdlib_text_layout *layout, uint64_t image, uint32_t version)
 {
-    *text = (struct tm_stdlib_text){.memory = memory, .layout = layout, .image = image};
+    *text = (struct tm_stdlib_text){
+        .memory = memory,
+        .layout = layout,
+        .image = image,
+        .chars = !version || version >> 16 >= FIRST_WITH_CHARS,
+        .unsure = !version || version >> 16 > tm_stdlib_newest(),
+    };
     text->raw = malloc(TM_STDLIB_TEXT_MAX * 4);
     text->utf8 = malloc(TM_STDLIB_TEXT_MAX * UTF8_LONGER);
     return text->raw && text->utf8 ? NULL : tm_error_no_memory();
@@ -147,18 +154,26 @@ static bool decode_chars(struct tm_stdlib_text *text, uint64_t address, uint32_t
     return true;
 }
 
-bool tm_stdlib_text_is_str(struct tm_stdlib_text *text, uint64_t address)
+/* A version that is not known: the first str that is one in any layout tells which. */
+static bool find_layout(struct tm_stdlib_text *text, uint64_t address, struct str *ret)
 {
-    struct str str;
-    uint32_t length;
-    return read_str(text, address, &str) && decode_str(text, &str, &length) && length && !memchr(text->utf8, 0, length);
+    const struct tm_stdlib_text_layout *before = text->layout;
+    for (size_t i = 0; i < tm_stdlib_family_count && text->unsure; i++) {
+        text->layout = tm_stdlib_families[i].text;
+        text->unsure = !read_str(text, address, ret);
+    }
+    if (text->unsure)
+        text->layout = before;
+    return !text->unsure;
 }
 
 bool tm_stdlib_text_read(struct tm_stdlib_text *text, uint64_t address, uint32_t *ret)
 {
     struct str str;
-    if (read_str(text, address, &str))
+    if (read_str(text, address, &str) || (text->unsure && find_layout(text, address, &str)))
         return decode_str(text, &str, ret);
+    if (!text->chars)
+        return false;
     if (decode_chars(text, address, ret))
         return true;
     /* "<unknown>" is the one name that 3.15 does not copy: it stands in read-only data of the interpreter, which cores
