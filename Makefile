@@ -150,11 +150,11 @@ bench-debuggers: all ## how fast tm answers in GDB and LLDB on a big core
 	@$(firstword $(PYTHONS)) bench/bench_debuggers.py $(ARGS)
 
 .PHONY: storm
-storm: ## kill a traced storm STORM_N times (default 1000), cut and bend what is left; and all other tests in their long forms
+storm: ## crash a traced storm STORM_N times (default 1000), cut and bend what is left; all long forms, with their numbers
 	@tools/needs build test
 	@$(MAKE) --no-print-directory $(JOBS) all PYTHONS='$(PYTHONS)'
 	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
-	@STORM_N=$(STORM_N) TM_LONG=1 tools/pytest tests/storm tests/runtime $(ARGS)
+	@STORM_N=$(STORM_N) TM_LONG=1 tools/pytest -rPs tests/storm tests/runtime $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZ_S seconds (default 60) under ASan and UBSan, on all processors

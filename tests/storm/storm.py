@@ -14,6 +14,7 @@ import corpses  # noqa: E402
 
 # `make storm` says 1000.  Whoever only runs the tests gets a twentieth.
 N = int(os.environ.get("STORM_N") or 50)
+LONG = bool(os.environ.get("TM_LONG"))
 SEED = int(os.environ.get("STORM_SEED") or 0)
 SANITIZED = corpses.ROOT / "build" / "sanitize" / "bin" / "tm"
 EVIDENCE = ["kernel", "gcore", "file", "zstd"]
