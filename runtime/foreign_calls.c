@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #include "frames.h"
-#include "runtime.h"
+#include "index.h"
 
 #if defined(__x86_64__)
 #define JUMP_SLOT R_X86_64_JUMP_SLOT
@@ -136,10 +136,13 @@ static void redirect_module(const struct module *module)
     }
 }
 
-static int count_loads(struct dl_phdr_info *info, size_t size, void *loads)
+/* Modules that have been looked at, by their program headers; only under `under_way`. */
+static struct tm_index known;
+
+static int copy_counts(struct dl_phdr_info *info, size_t size, void *counts)
 {
     (void)size;
-    *(unsigned long long *)loads = info->dlpi_adds;
+    *(struct dl_phdr_info *)counts = *info;
     return 1;
 }
 
@@ -149,6 +152,9 @@ static int visit_module(struct dl_phdr_info *info, size_t size, void *first)
     bool program = *(bool *)first;
     (void)size;
     *(bool *)first = false;
+    if (tm_index_find(&known, (uintptr_t)info->dlpi_phdr, 0))
+        return 0;
+    tm_index_add(&known, (uintptr_t)info->dlpi_phdr, 0, 1);
     /* Not the program itself: its own calls are CPython's. Not us either. */
     bool ours = false;
     for (int i = 0; i < info->dlpi_phnum; i++) {
@@ -163,14 +169,20 @@ static int visit_module(struct dl_phdr_info *info, size_t size, void *first)
 
 void tm_foreign_calls_redirect(void)
 {
-    static unsigned long long seen;
+    static unsigned long long loads, unloads;
     static uint32_t under_way;
-    unsigned long long loads = 0;
-    dl_iterate_phdr(count_loads, &loads);
-    if (loads == __atomic_load_n(&seen, __ATOMIC_RELAXED) || __atomic_exchange_n(&under_way, 1, __ATOMIC_ACQUIRE))
+    struct dl_phdr_info now = {0};
+    dl_iterate_phdr(copy_counts, &now);
+    if (now.dlpi_adds == __atomic_load_n(&loads, __ATOMIC_RELAXED) ||
+        __atomic_exchange_n(&under_way, 1, __ATOMIC_ACQUIRE))
         return;
+    if (!known.table && !tm_index_init(&known, 8))
+        return; /* for ever under way: there is no memory */
+    if (now.dlpi_subs != unloads)
+        tm_index_clear(&known); /* another module may lie where one has gone */
+    unloads = now.dlpi_subs;
     bool first = true;
     dl_iterate_phdr(visit_module, &first);
-    __atomic_store_n(&seen, loads, __ATOMIC_RELAXED);
+    __atomic_store_n(&loads, now.dlpi_adds, __ATOMIC_RELAXED);
     __atomic_store_n(&under_way, 0, __ATOMIC_RELEASE);
 }

@@ -50,7 +50,7 @@ uint64_t tm_index_capacity(const struct tm_index *index)
 
 bool tm_index_is_full(const struct tm_index *index)
 {
-    return index->table->used >= tm_index_capacity(index) / 2;
+    return index->table->used >= tm_index_capacity(index) / 4 * 3;
 }
 
 bool tm_index_add(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t value)

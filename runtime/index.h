@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A hash index from a 64-bit key to a 32-bit value that is read without a lock while one writer changes it.  Open
- * addressing, linear probing, at most half full.  It grows into a new table; the old one stays mapped for readers that
- * still look at it (all old ones together are smaller than the new one).
+ * addressing, linear probing, at most three quarters full: touching more pages would cost more than the steps it saved.  It
+ * grows into a new table; the old one stays mapped for readers that still look at it (all old ones together are smaller
+ * than the new one).
  *
  * Entries carry a tag beside the key: entries of another tag are not found.  So a whole generation of entries can be
  * retired without touching them.

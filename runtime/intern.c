@@ -25,17 +25,22 @@
 #define FORGETFUL_CAPACITY (UINT64_C(1) << 18) /* entries: 4 MiB */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tm_index functions; /* file name, function name -> function's number */
-static struct tm_index locations; /* function's number, line -> location */
-static uint32_t next_function = 1;
+static struct tm_index functions; /* file name, function name -> the first location seen of it */
+static struct tm_index locations; /* that one, line -> location */
 
 /* Read without the lock. */
 static uint32_t generation = 1;
-static struct tm_index code_starts; /* code object's address -> position of its first instruction */
-static struct tm_index paths;       /* path, tagged with its check -> stack */
-static struct tm_index positions;   /* position, tagged with the generation -> location */
-static struct tm_index stacks;      /* parent, location -> stack */
+static struct tm_index codes;     /* code object's address, tagged -> what is known of it while it lives */
+static struct tm_index paths;     /* path, tagged with its check -> stack */
+static struct tm_index positions; /* position, tagged with the generation -> location */
+static struct tm_index stacks;    /* parent, location -> stack */
 static uint32_t next_position = 1;
+
+/* Tags of what is known of a code object. */
+enum {
+    CODE_START,    /* position of its first instruction */
+    CODE_FUNCTION, /* the first location seen of its function */
+};
 
 void tm_intern_lock(void)
 {
@@ -92,7 +97,7 @@ static uint32_t append_location(uint32_t filename, uint32_t name, uint32_t linen
 bool tm_intern_init(void)
 {
     struct tm_state *state = tm_runtime.state;
-    if (!tm_index_init(&code_starts, 10) || !tm_index_init(&functions, 10) || !tm_index_init(&locations, 12) ||
+    if (!tm_index_init(&codes, 10) || !tm_index_init(&functions, 10) || !tm_index_init(&locations, 12) ||
         !tm_index_init(&stacks, 13) || !tm_index_init(&paths, 14) || !tm_index_init(&positions, 12) ||
         !tm_strings_init() ||
         !tm_table_init(&state->locations, TM_CHUNK_LOCATIONS, sizeof(struct tm_location), LOCATION_CHUNK_SHIFT,
@@ -112,7 +117,8 @@ bool tm_intern_init(void)
     return state->locations.count == 1 && state->stacks.count == 2;
 }
 
-static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction, bool lasting)
+/* The first location that was seen of a code object's function; `line`: where it stands now, should this be it. */
+static uint32_t first_location(const PyCodeObject *code, uint32_t line)
 {
 #if PY_VERSION_HEX >= 0x030B0000
     PyObject *code_name = code->co_qualname;
@@ -123,21 +129,31 @@ static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction,
     uint32_t name = tm_intern_string(code_name);
     if (!filename || !name)
         return 0;
-    uint32_t function = tm_index_find(&functions, pair(filename, name), 0);
-    if (!function) {
-        function = next_function;
-        if (!tm_index_add(&functions, pair(filename, name), 0, function))
-            return 0;
-        next_function++;
-    }
+    uint32_t first = tm_index_find(&functions, pair(filename, name), 0);
+    if (first)
+        return first;
+    first = append_location(filename, name, line);
+    bool added = first && tm_index_add(&functions, pair(filename, name), 0, first) &&
+                 tm_index_add(&locations, pair(first, line), 0, first);
+    return added ? first : 0;
+}
+
+/* `lasting`: the death of the code object will be noticed. */
+static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction, bool lasting)
+{
     uint32_t line = tm_code_line(code, tm_frame_offset(code, instruction), lasting);
-    uint32_t location = tm_index_find(&locations, pair(function, line), 0);
-    if (!location) {
-        location = append_location(filename, name, line);
-        if (location && !tm_index_add(&locations, pair(function, line), 0, location))
+    uint32_t first = lasting ? tm_index_find(&codes, (uintptr_t)code, CODE_FUNCTION) : 0;
+    if (!first) {
+        first = first_location(code, line);
+        if (!first || (lasting && !tm_index_set(&codes, (uintptr_t)code, CODE_FUNCTION, first)))
             return 0;
     }
-    return location;
+    uint32_t location = tm_index_find(&locations, pair(first, line), 0);
+    if (location)
+        return location;
+    const struct tm_location *same = tm_table_at(&tm_runtime.state->locations, first);
+    location = append_location(same->filename, same->name, line);
+    return location && tm_index_add(&locations, pair(first, line), 0, location) ? location : 0;
 }
 
 /* Frames from this one outwards; what tracemalloc calls total_nframe.  Asked once per outermost stack of a cache. */
@@ -154,7 +170,7 @@ static uint32_t depth_from(const tm_frame *frame)
 static void forget_code(void)
 {
     tm_lines_forget_all();
-    tm_index_clear(&code_starts);
+    tm_index_clear(&codes);
     tm_index_clear(&positions);
     next_position = 1;
     __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
@@ -177,7 +193,7 @@ static uint32_t register_code(PyCodeObject *code)
     /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
     uint32_t start = next_position + 1;
     if (needed >= MAX_POSITION - next_position || !tm_code_lies_at((uintptr_t)code) ||
-        !tm_index_set(&code_starts, (uintptr_t)code, 0, start))
+        !tm_index_set(&codes, (uintptr_t)code, CODE_START, start))
         return 0;
     next_position += (uint32_t)needed;
     return start;
@@ -186,11 +202,11 @@ static uint32_t register_code(PyCodeObject *code)
 /* Position of a code object's first instruction, numbered if need be; 0: no memory.  Holds until the epoch changes. */
 static uint32_t code_start(void *code)
 {
-    uint32_t start = tm_index_find(&code_starts, (uintptr_t)code, 0);
+    uint32_t start = tm_index_find(&codes, (uintptr_t)code, CODE_START);
     if (TM_LIKELY(start))
         return start;
     tm_intern_lock();
-    start = tm_index_find(&code_starts, (uintptr_t)code, 0);
+    start = tm_index_find(&codes, (uintptr_t)code, CODE_START);
     if (!start)
         start = register_code(code);
     tm_intern_unlock();
@@ -201,7 +217,8 @@ void tm_code_died(uintptr_t address)
 {
     tm_intern_lock();
     tm_lines_forget(address);
-    tm_index_set(&code_starts, address, 0, 0);
+    tm_index_set(&codes, address, CODE_START, 0);
+    tm_index_set(&codes, address, CODE_FUNCTION, 0);
     __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
     tm_intern_unlock();
 }

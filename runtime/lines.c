@@ -4,7 +4,7 @@
  * (3.11+; later InternalDocs/code_objects.md).  Bounded by the table's own length.
  *
  * Tables can only be read from their beginning.  A function of a hundred thousand lines would take a walk through half of
- * its table for each of them, so for big tables marks are left along the way, from which later walks begin.
+ * its table for each of them, so for all but small tables marks are left along the way, from which later walks begin.
  */
 #include "lines.h"
 
@@ -107,8 +107,9 @@ static bool step(struct walk *walk)
 
 /* ---- marks ------------------------------------------------------------------------------------------------------------ */
 
-#define BIG 512 /* bytes of a table that gets marks */
+#define BIG 64 /* bytes of a table that gets marks */
 #define MARKS 4096
+#define RECENT 4
 
 struct mark {
     int32_t at;
@@ -122,15 +123,15 @@ static struct marks {
     uint32_t count;
     uint32_t apart; /* entries between two marks */
     struct mark marks[MARKS];
-} recent[2];
+} recent[RECENT];
 static unsigned next_recent;
 
 static struct marks *marks_of(const PyCodeObject *code)
 {
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < RECENT; i++)
         if (recent[i].code == (uintptr_t)code)
             return &recent[i];
-    struct marks *marks = &recent[next_recent++ % 2];
+    struct marks *marks = &recent[next_recent++ % RECENT];
     marks->code = (uintptr_t)code;
     marks->count = 0;
     marks->apart = 8;
@@ -139,14 +140,15 @@ static struct marks *marks_of(const PyCodeObject *code)
 
 void tm_lines_forget(uintptr_t code)
 {
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < RECENT; i++)
         if (recent[i].code == code)
             recent[i].code = 0;
 }
 
 void tm_lines_forget_all(void)
 {
-    recent[0].code = recent[1].code = 0;
+    for (unsigned i = 0; i < RECENT; i++)
+        recent[i].code = 0;
 }
 
 /* To the last mark at or before the offset.  True: there is none behind it yet. */
