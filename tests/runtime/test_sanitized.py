@@ -35,7 +35,7 @@ NEWER = [python for python in PYTHONS if python.info >= (3, 13)]
 SOURCES = [path for folder in ("runtime", "runtime/python/engine") for path in (ROOT / folder).glob("*.c")]
 
 
-@pytest.mark.parametrize("python", NEWER, ids=lambda python: python.version, indirect=True)
+@pytest.mark.parametrize("python", NEWER, ids=[python.version for python in NEWER], indirect=True)
 @pytest.mark.parametrize("name", sorted(str(path.relative_to(ROOT)) for path in SOURCES))
 def test_compiles_for_free_threaded_builds(python, name):
     """GIVEN the headers of each CPython that has such builds / THEN there is nothing to warn of: code differs by version"""

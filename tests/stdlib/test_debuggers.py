@@ -30,7 +30,7 @@ ROWS = [
 DEBUGGERS = debuggers.GDBS + debuggers.LLDBS
 
 
-@pytest.mark.parametrize("debugger", DEBUGGERS, ids=lambda debugger: debugger.name)
+@pytest.mark.parametrize("debugger", DEBUGGERS, ids=[debugger.name for debugger in DEBUGGERS])
 def test_says_the_same(cases, interpreter, debugger, tmp_path):
     """Of the newest interpreter's core and of its process; of the others, GDB of the process, and LLDB of the core."""
     ways = ["live" if debugger in debuggers.GDBS else "kernel"]
@@ -45,7 +45,7 @@ def test_says_the_same(cases, interpreter, debugger, tmp_path):
         assert debugger.ask(commands, **where) == expected
 
 
-@pytest.mark.parametrize("debugger", debuggers.LLDBS, ids=lambda debugger: debugger.name)
+@pytest.mark.parametrize("debugger", debuggers.LLDBS, ids=[debugger.name for debugger in debuggers.LLDBS])
 def test_lldbs_own_reads(cases, debugger):
     """GIVEN a core that only LLDB can read THEN its answer is the same."""
     said = debugger.lines(
@@ -55,7 +55,7 @@ def test_lldbs_own_reads(cases, debugger):
     assert said[0] == said[2] and "peak" in said[0][0]
 
 
-@pytest.mark.parametrize("debugger", debuggers.GDBS, ids=lambda debugger: debugger.name)
+@pytest.mark.parametrize("debugger", debuggers.GDBS, ids=[debugger.name for debugger in debuggers.GDBS])
 def test_gdbs_own_reads(cases, debugger):
     """GIVEN a core that only GDB can read THEN its answer is the same."""
     said = debugger.lines(
