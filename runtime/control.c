@@ -128,8 +128,10 @@ static void wipe(void)
     struct tm_state *state = tm_runtime.state;
     tm_map_wipe();
     tm_foreign_clear();
-    for (int shard = 0; shard < TM_SHARDS; shard++) {
+    for (int shard = 0; shard < TM_SHARDS; shard++)
         tm_table_wipe(&state->shards[shard].totals);
+    /* Not before all totals are gone: whoever dies in the middle leaves sums that do not add up, and so are labelled. */
+    for (int shard = 0; shard < TM_SHARDS; shard++) {
         state->shards[shard].live_bytes = 0;
         state->shards[shard].peak = 0;
     }
