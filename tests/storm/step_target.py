@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Changes of the table, each between two SIGUSR1: for test_every_instruction.py.
+"""A change of the table between two SIGUSR1: for test_every_instruction.py.
 
-    step_target.py CHANGE...
+    step_target.py CHANGE
 """
 import ctypes
 import gc
@@ -131,11 +131,10 @@ if __name__ == "__main__":
     gc.disable()
     tm.clear_traces()  # what is left is soon said
     keep = [bytes(500 + i) for i in range(300)]
-    for change in sys.argv[1:]:
-        place[0] = None
-        if CHANGES[change]:
-            CHANGES[change]()
-        act = prepare(change)
-        mark()
-        act()
-        mark()
+    change = sys.argv[1]
+    if CHANGES[change]:
+        CHANGES[change]()
+    act = prepare(change)
+    mark()
+    act()
+    mark()

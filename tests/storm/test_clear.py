@@ -2,7 +2,6 @@
 """A program that dies while it clears its table: what was true before, or a label; never the sum of what is left."""
 import subprocess
 
-import storm  # noqa: F401 (paths)
 import corpses
 import evidence
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A program that dies after any instruction of a hook: the table says what was true before or after it, or says that it does not add
-up.  What asks makes single steps, so that none is left out."""
+"""A program that dies after any instruction of a hook: the table says what was true before it, what is true after it, or that
+it does not add up.  Single steps leave none out."""
 import ctypes
 import mmap
 import os
@@ -17,25 +17,25 @@ import step_target
 sys.path.append(str(corpses.ROOT / "reader"))
 import tm_engine  # noqa: E402
 
-TRACEME, PEEKUSER, CONT, KILL, SINGLESTEP = 0, 3, 7, 8, 9
-RIP, RSP = 16 * 8, 19 * 8
+TRACEME, PEEKUSER, CONT, SINGLESTEP = 0, 3, 7, 9  # sys/ptrace.h
+RIP, RSP = 16 * 8, 19 * 8  # struct user
 
-libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None)
 libc.ptrace.restype = ctypes.c_long
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 libc.memcmp.argtypes = libc.memcpy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 
 
 class Stepped:
-    """A traced program, between its marks."""
+    """A traced program, between its marks, which are signals."""
 
-    def __init__(self, python, folder, *changes):
+    def __init__(self, python, folder, change):
         self.pid = os.fork()
         if not self.pid:
             try:
                 os.chdir(str(folder))
                 libc.ptrace(TRACEME, 0, None, None)
-                words = [corpses.TM, "run", "-n", "25", "--file", "a.tm", "--", python.executable, step_target.__file__, *changes]
+                words = [corpses.TM, "run", "-n", "25", "--file", "a.tm", "--", python.executable, step_target.__file__, change]
                 os.execve(words[0], list(map(str, words)), corpses.clean_environment())
             finally:
                 os._exit(1)
@@ -46,17 +46,12 @@ class Stepped:
         return os.WSTOPSIG(self.status) if os.WIFSTOPPED(self.status) else None
 
     def to_mark(self):
-        """False: it has ended."""
         while True:
             stopped = self.wait()
-            if stopped is None:
-                return False
+            assert stopped is not None, "it has ended: %s" % self.status
             if stopped == signal.SIGUSR1:
-                return True
+                return
             libc.ptrace(CONT, self.pid, None, None if stopped == signal.SIGTRAP else stopped)
-
-    def go_on(self):
-        libc.ptrace(CONT, self.pid, None, None)
 
     def step(self):
         """False: it has come to the next mark."""
@@ -185,7 +180,7 @@ CHANGES = list(step_target.CHANGES) if storm.LONG else ["known place", "grow", "
 def test_every_instruction(newest, tmp_path, change):
     stepped = Stepped(newest, tmp_path, change)
     try:
-        assert stepped.to_mark()
+        stepped.to_mark()
         table, hooked, steps, asked, labelled = Table(tmp_path / "a.tm"), 0, 0, 0, 0
         for before, meanwhile, after, instructions in hooks(stepped, table):
             labelled += judge(before, meanwhile, after)
