@@ -61,7 +61,11 @@ def growth():
 
 stock.start(1)
 ask()
-windows = [growth() for _ in range(3)]
+# mimalloc, which builds without the GIL have, takes and gives back megabytes until it has settled.
+most = 3 if getattr(sys, "_is_gil_enabled", lambda: True)() else 12
+windows = []
+while len(windows) < 3 or (len(windows) < most and min(rss for objects, rss in windows) >= 200000):
+    windows.append(growth())
 # CPython's own dictionaries grow now and then; a leak shows up every time.
 assert min(objects for objects, rss in windows) < 600, windows
 assert min(rss for objects, rss in windows) < 200000, windows
