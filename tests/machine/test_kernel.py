@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Settings of a kernel that a container shares with its host, and so may not change."""
+import struct
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,34 @@ def test_huge_pages_cost_nothing(tmp_path):
     finally:
         HUGE_PAGES.write_text(before)
     assert cost["always"] < cost["never"] + 4096, cost
+
+
+# Each page is a mapping of its own, for no two neighbours may do the same.
+MAPPINGS = """\
+import mmap, os
+keep = [bytes(1000) for i in range(20000)]
+pages = []
+for i in range(40000):
+    pages.append(mmap.mmap(-1, 4096, prot=mmap.PROT_READ))
+    pages.append(mmap.mmap(-1, 4096))
+    pages[-1][0] = 1
+os.abort()
+"""
+
+
+def test_core_of_more_segments_than_its_header_can_count(tmp_path, core_pattern):
+    """GIVEN a kernel that allows more mappings, THEN its core of 80,000 (PN_XNUM, elf(5)) is read, in GDB too."""
+    core_pattern.write_text("core")
+    (tmp_path / "program.py").write_text(MAPPINGS)
+    limit = MEMORY / "max_map_count"
+    before = limit.read_text()
+    try:
+        limit.write_text("200000")
+        manual.run("ulimit -c unlimited; tm run -n 5 -- python3 program.py || true", tmp_path)
+    finally:
+        limit.write_text(before)
+    with open(tmp_path / "core", "rb") as core:
+        assert struct.unpack_from("<H", core.read(64), 56)[0] == 0xFFFF
+    assert "all is well" in manual.run("tm check core", tmp_path)
+    assert "program.py:2" in manual.run("tm top core 1", tmp_path)
+    assert "program.py:2" in manual.run("tm-gdb -batch -c core -ex 'tm top 1'", tmp_path)
