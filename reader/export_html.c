@@ -76,9 +76,10 @@ static struct json_object *json_place(const struct tm_model *model, const struct
     return entry;
 }
 
-/* Places that are drawn, in order of their appearance.  number: per place, what nodes call it plus 1; 0: not drawn. */
+/* Places that are drawn, in order of their appearance.  numbers: per side and location, what nodes call it plus 1; 0: it is
+ * not drawn. */
 static void put_places(struct json_object *data, const struct tm_export *export, const struct tm_picture *picture,
-                       uint32_t *number)
+                       uint32_t *const *numbers)
 {
     const struct tm_source *const sides[] = {&export->fresh, &export->old};
     struct json_object *places = json_object_new_array();
@@ -89,13 +90,13 @@ static void put_places(struct json_object *data, const struct tm_export *export,
         lines[i] = sides[i]->model ? tm_lines_create(sides[i]->model) : NULL;
     for (uint32_t i = 1; i < picture->count; i++) {
         const struct tm_picture_node *node = &picture->nodes[i];
-        if (node->folded || number[node->place])
+        uint32_t *number = &numbers[node->side][node->location];
+        if (node->folded || *number)
             continue;
-        number[node->place] = ++count;
-        const struct tm_picture_place *place = &picture->places[node->place];
-        const struct tm_model *model = sides[place->side]->model;
+        *number = ++count;
+        const struct tm_model *model = sides[node->side]->model;
         json_object_array_add(places,
-                              json_place(model, &model->locations[place->location], lines[place->side], &scratch));
+                              json_place(model, &model->locations[node->location], lines[node->side], &scratch));
     }
     tm_json_put(data, "places", places);
     tm_lines_destroy(lines[0]);
@@ -117,7 +118,7 @@ static void put_node(struct json_object *nodes, uint32_t parent, int64_t place, 
     json_object_array_add(nodes, entry);
 }
 
-static struct tm_error *put_nodes(struct json_object *data, const struct tm_picture *picture, const uint32_t *places,
+static struct tm_error *put_nodes(struct json_object *data, const struct tm_picture *picture, uint32_t *const *numbers,
                                   bool compares)
 {
     struct json_object *nodes = json_object_new_array();
@@ -130,7 +131,8 @@ static struct tm_error *put_nodes(struct json_object *data, const struct tm_pict
         if (node->folded)
             continue;
         number[i] = count++;
-        put_node(nodes, number[node->parent], i ? (int64_t)places[node->place] - 1 : 0, node->own, compares);
+        put_node(nodes, number[node->parent], i ? (int64_t)numbers[node->side][node->location] - 1 : 0, node->own,
+                 compares);
         if (node->smaller_count) {
             put_node(nodes, number[i], -(int64_t)node->smaller_count, node->smaller, compares);
             count++;
@@ -158,14 +160,17 @@ struct tm_error *tm_export_html(struct tm_export *export)
         json_object_array_add(of, json_side(sides[i]));
     tm_json_put(data, "sides", of);
     tm_json_put(data, "folded", json_object_new_int64(picture.folded));
-    uint32_t *places = calloc(picture.place_count + 1, sizeof(*places));
-    if (places) {
-        put_places(data, export, &picture, places);
-        error = put_nodes(data, &picture, places, compares);
-    } else {
-        error = tm_error_no_memory();
+    uint32_t *numbers[2] = {NULL, NULL};
+    for (int i = 0; i < 1 + compares && !error; i++) {
+        numbers[i] = calloc(sides[i]->model->location_count + 1, sizeof(*numbers[i]));
+        error = numbers[i] ? NULL : tm_error_no_memory();
     }
-    free(places);
+    if (!error) {
+        put_places(data, export, &picture, numbers);
+        error = put_nodes(data, &picture, numbers, compares);
+    }
+    free(numbers[0]);
+    free(numbers[1]);
     tm_picture_free(&picture);
     size_t size = 0;
     const char *bytes = json_object_to_json_string_length(data, JSON_C_TO_STRING_NOSLASHESCAPE, &size);

@@ -9,17 +9,17 @@
 
 struct maker {
     struct tm_picture *picture;
-    uint32_t *table; /* number of a node plus 1, by parent and place; 0: free */
+    uint32_t *table; /* number of a node plus 1, by parent and line; 0: free */
     size_t table_size;
 };
 
-static size_t at_first(const struct maker *maker, uint32_t parent, uint32_t place)
+static size_t at_first(const struct maker *maker, uint32_t parent, uint32_t line)
 {
-    return tm_mix((uint64_t)parent << 32 | place) & (maker->table_size - 1);
+    return tm_mix((uint64_t)parent << 32 | line) & (maker->table_size - 1);
 }
 
 /* Room for all nodes at once: there are never more than both trees have. */
-static struct tm_error *reserve(struct maker *maker, size_t nodes, size_t places)
+static struct tm_error *reserve(struct maker *maker, size_t nodes)
 {
     struct tm_picture *picture = maker->picture;
     maker->table_size = 1024;
@@ -27,21 +27,20 @@ static struct tm_error *reserve(struct maker *maker, size_t nodes, size_t places
         maker->table_size *= 2;
     maker->table = calloc(maker->table_size, sizeof(*maker->table));
     picture->nodes = calloc(nodes + 1, sizeof(*picture->nodes));
-    picture->places = calloc(places + 1, sizeof(*picture->places));
-    return maker->table && picture->nodes && picture->places ? NULL : tm_error_no_memory();
+    return maker->table && picture->nodes ? NULL : tm_error_no_memory();
 }
 
-static uint32_t find_or_add(struct maker *maker, uint32_t parent, uint32_t place)
+static uint32_t find_or_add(struct maker *maker, uint32_t parent, uint32_t line)
 {
     struct tm_picture *picture = maker->picture;
-    size_t at = at_first(maker, parent, place);
+    size_t at = at_first(maker, parent, line);
     for (; maker->table[at]; at = (at + 1) & (maker->table_size - 1)) {
         const struct tm_picture_node *node = &picture->nodes[maker->table[at] - 1];
-        if (node->parent == parent && node->place == place)
+        if (node->parent == parent && node->line == line)
             return maker->table[at] - 1;
     }
     picture->nodes[picture->count] =
-        (struct tm_picture_node){.parent = parent, .place = place, .depth = picture->nodes[parent].depth + 1};
+        (struct tm_picture_node){.parent = parent, .line = line, .depth = picture->nodes[parent].depth + 1};
     maker->table[at] = ++picture->count;
     return picture->count - 1;
 }
@@ -54,14 +53,11 @@ static struct tm_error *lay_over(struct maker *maker, const struct tm_tree *tree
         return tm_error_no_memory();
     for (uint32_t i = 0; i < tree->count; i++) {
         const struct tm_tree_node *from = &tree->nodes[i];
-        if (i) {
-            uint32_t place = lines[from->location];
-            number[i] = find_or_add(maker, number[from->parent], place);
-            if (place >= picture->place_count)
-                picture->place_count = place + 1;
-            picture->places[place] = (struct tm_picture_place){side, from->location};
-        }
+        if (i)
+            number[i] = find_or_add(maker, number[from->parent], lines[from->location]);
         struct tm_picture_node *to = &picture->nodes[number[i]];
+        to->side = side;
+        to->location = from->location;
         to->own[side] = from->own;
         to->total[side] = from->total;
     }
@@ -133,21 +129,20 @@ struct tm_error *tm_picture_make(const struct tm_source *const *sides, size_t si
     struct tm_tree trees[2] = {{0}};
     const struct tm_model *models[2] = {NULL};
     uint32_t *lines[2] = {NULL};
-    size_t nodes = 1, places = 0;
+    size_t nodes = 1;
     struct tm_error *error = NULL;
     for (size_t i = 0; i < side_count && !error; i++) {
         models[i] = sides[i]->model;
         error = tm_tree_make(models[i], tm_source_totals(sides[i]), TM_GROUP_LINENO, &trees[i]);
         nodes += trees[i].count;
-        places += models[i]->location_count;
     }
     if (!error)
         error = tm_number_lines(models, side_count, TM_GROUP_LINENO, lines);
     if (!error)
-        error = reserve(&maker, nodes, places);
+        error = reserve(&maker, nodes);
     if (!error)
         ret->count = 1;
-    /* The old source first, so that places are told in the words of the new one where both know them. */
+    /* The old source first, so that nodes are told in the words of the new one where both know them. */
     for (size_t i = side_count; i-- > 0 && !error;)
         error = lay_over(&maker, &trees[i], lines[i], (uint8_t)i);
     int64_t least = 0;
@@ -168,6 +163,5 @@ struct tm_error *tm_picture_make(const struct tm_source *const *sides, size_t si
 void tm_picture_free(struct tm_picture *picture)
 {
     free(picture->nodes);
-    free(picture->places);
     *picture = (struct tm_picture){0};
 }

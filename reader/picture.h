@@ -9,14 +9,11 @@
 #include "export.h"
 #include "tree.h"
 
-struct tm_picture_place {
-    uint8_t side; /* whose location: 0 is the new source, 1 the old one */
-    uint32_t location;
-};
-
 struct tm_picture_node {
     uint32_t parent; /* < own number */
-    uint32_t place;
+    uint32_t line;   /* number of its file and line, the same in both sources */
+    uint32_t location;
+    uint8_t side; /* whose location: 0 is the new source, 1 the old one */
     uint32_t depth;
     bool folded;                /* this node and all below it are not shown, but added up in the parent */
     struct tm_total own[2];     /* per side */
@@ -26,10 +23,8 @@ struct tm_picture_node {
 };
 
 struct tm_picture {
-    struct tm_picture_node *nodes; /* [0] is the root, which has no place */
+    struct tm_picture_node *nodes; /* [0] is the root, which stands nowhere */
     uint32_t count;
-    struct tm_picture_place *places;
-    uint32_t place_count;
     uint32_t folded; /* nodes in all */
 };
 

@@ -67,7 +67,7 @@ export function makeTree(model, options) {
     let into = drawn[node.parent];
     inside.push(inside[node.parent] || (place !== null && place.file === options.file));
     if (!(place && options.hideImports && isImport(place))) {
-      const key = place ? node.place : -1;
+      const key = place ? KEYS.line(place) : "";
       let child = into.byPlace.get(key);
       if (!child) {
         child = make(place, 0);

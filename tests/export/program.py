@@ -30,6 +30,10 @@ def serve(cache):
     return [handle(cache, key) for key in range(LEAK)]
 
 
+def keep(size):
+    return (lambda: bytes(size))()  # two frames on one line
+
+
 def recurse(depth):
     return [bytearray(3000), recurse(depth - 1)] if depth else None
 
@@ -37,6 +41,7 @@ def recurse(depth):
 cache = Cache()
 answers = serve(cache)
 deep = recurse(40)
+kept = keep(4000)
 argparse = import_module("argparse")
 
 # A name that would end a script, a folded stack or a line, if it were taken as it is.

@@ -70,13 +70,16 @@ class Page:
         browser.get_log("browser")
         browser.get_log("performance")
         browser.get(path.as_uri())
-        assert until(self.frames), browser.get_log("browser")
+        assert self.frames(), browser.get_log("browser")
 
     def by_id(self, name):
         return self.browser.find_element(By.ID, name)
 
     def frames(self):
-        """{label: width in pixels}, the widest of those that have the same one."""
+        """{label: width in pixels}, the widest of those that have the same one, as soon as they are drawn."""
+        return until(self.drawn)
+
+    def drawn(self):
         script = """return [...document.querySelectorAll('#graph g.frame')].map(
             (g) => [g.getAttribute('name'), g.querySelector('rect').width.baseVal.value, g.querySelector('rect').getAttribute('fill')])"""
         self.colours, widths = {}, {}
@@ -84,7 +87,7 @@ class Page:
             if width > widths.get(name, -1):
                 widths[name] = width
                 self.colours[name] = colour
-        return widths
+        return widths if widths.get("all") else None
 
     def frame(self, beginning):
         (name, *_) = [name for name in self.frames() if name.startswith(beginning)]

@@ -43,14 +43,15 @@ def data_of(text):
     return json.loads(found[0])
 
 
-def stacks_of(data, side=0):
-    """{newest-first frames: [size, count]}; what was folded has None for its newest frame."""
+def stacks_of(data, side=0, words=2):
+    """{newest-first frames: [size, count]}, a frame being the first words of file, line, function; what was folded has None
+    for its newest frame."""
     stacks = {}
     paths = [()]
     for i, (parent, place, *own) in enumerate(data["nodes"]):
         assert parent <= i
         if i:
-            paths.append((tuple(data["places"][place][:2]) if place >= 0 else None, *paths[parent]))
+            paths.append((tuple(data["places"][place][:words]) if place >= 0 else None, *paths[parent]))
         size, count = own[2 * side : 2 * side + 2]
         if size or count:
             stacks[paths[i]] = [size, count]
@@ -58,7 +59,7 @@ def stacks_of(data, side=0):
 
 
 def test_every_stack_is_there(core, top, page):
-    """THEN the tree's nodes are top's tracebacks, to the byte."""
+    """THEN the tree's nodes are top's tracebacks, to the byte; of several functions on one line each has its name."""
     data = data_of(page(core))
     assert data["folded"] == 0 and len(data["sides"]) == 1
     total = top["total"]
@@ -68,10 +69,11 @@ def test_every_stack_is_there(core, top, page):
         return re.sub("[\n\u2028\u202e\udcff]", lambda one: "\\x0a" if one[0] == "\n" else "\\u%04x" % ord(one[0]), text)
 
     expected = {
-        tuple((shown(frame["filename"]), frame["lineno"]) for frame in stat["traceback"]): [stat["size"], stat["count"]]
+        tuple((shown(frame["filename"]), frame["lineno"], frame["name"]) for frame in stat["traceback"]): [stat["size"], stat["count"]]
         for stat in top["stats"]
     }
-    assert stacks_of(data) == expected
+    assert any(a[:2] == b[:2] and a != b for stack in expected for a, b in zip(stack, stack[1:]))
+    assert stacks_of(data, words=3) == expected
 
 
 def test_names_cannot_leave_the_data(core, page):

@@ -14,8 +14,8 @@ import pytest
 import debuggers
 
 APP = """\
-import itertools, os, signal, sys, threading
-kept = [bytes(4096) for _ in range(999)]
+import itertools, os, signal, sys, threading; kept = [None] * 999
+kept[:] = map(bytes, [4096] * 999)  # and perhaps a list, which CPython keeps to use it again
 signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"still here\\n"))
 
 def deadlock():
