@@ -230,9 +230,11 @@ const struct tm_verb tm_verbs[] = {
     {
         .name = "blocks",
         .summary = "Show the biggest single blocks",
-        .help = "Example: tm blocks SOURCE --limit 20 --min-size 1M\n"
+        .help = "N is how many to show (10).\n\n"
+                "Example: tm blocks SOURCE 20 --min-size 1M\n"
                 "         tm blocks SOURCE --all --include '*/app.py:12'",
         .run = tm_run_blocks,
+        .arguments = {{"N", TM_KIND_NUMBER, true, FIELD(limit)}},
         .options = {&limit_option, &all_blocks_option, &min_size_option, FILTERS, &no_source_option, &no_trunc_option,
                     &tracer_option, &stop_option, &json_option},
     },

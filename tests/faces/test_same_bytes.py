@@ -33,6 +33,7 @@ ROWS = [
     (["traceback", "{inside}"], ANSWER),
     (["blocks"], ANSWER),
     (["blocks", "--limit", "3", "--json"], ANSWER),
+    (["blocks", "3"], ANSWER),
     (["blocks", "-m", "2K"], ANSWER),
     (["check"], ANSWER),
     (["check", "--json"], ANSWER),
