@@ -4,7 +4,6 @@ of the kind that needs many tries."""
 import os
 import struct
 import subprocess
-import time
 
 import pytest
 
@@ -129,9 +128,9 @@ def test_sixty_thousand_mappings(newest, tmp_path):
     (core,) = tmp_path.glob("core*")
     assert int(out) > 50000, (out, err)
     assert sum(1 for _ in loads(core)) > 25000
-    started = time.monotonic()
+    before = corpses.processor_seconds()
     answer = ask(core, "top", 1, "--json")
-    assert answer.status == 0 and time.monotonic() - started < 2
+    assert answer.status == 0 and corpses.processor_seconds() - before < 2
     assert answer.json()["stats"][0]["traceback"][0]["lineno"] == 2
     os.truncate(core, os.path.getsize(core) // 2)
     ask(core, "top")
@@ -181,10 +180,10 @@ def test_segments_that_claim_the_same_bytes(image, tmp_path):
             core.write(struct.pack("<Q", 0))
             core.seek(64 + 56 * i + 32)
             core.write(struct.pack("<QQ", size, size))
-    started = time.monotonic()
+    before = corpses.processor_seconds()
     answer = ask(path, "top")
     assert answer.status == 2 and "again and again" in answer.err, answer
-    assert time.monotonic() - started < 2
+    assert corpses.processor_seconds() - before < 2
 
 
 @pytest.mark.parametrize("how", ["missing", "magic"])

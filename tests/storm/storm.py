@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the storms share: how many tries, and one try."""
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -50,11 +49,6 @@ class Try:
         return {key: self.said["total"][key] for key in ("size", "count")}
 
 
-def processor_seconds():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
 class Watch:
     """Processor time of each try."""
 
@@ -62,9 +56,9 @@ class Watch:
         self.seconds = []
 
     def ask(self, *words, **how):
-        before = processor_seconds()
+        before = corpses.processor_seconds()
         answer = Try(*words, **how)
-        self.seconds.append(processor_seconds() - before)
+        self.seconds.append(corpses.processor_seconds() - before)
         assert self.seconds[-1] <= SECONDS, (words, self.seconds[-1])
         return answer
 
