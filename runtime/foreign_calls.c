@@ -176,13 +176,13 @@ void tm_foreign_calls_redirect(void)
     if (now.dlpi_adds == __atomic_load_n(&loads, __ATOMIC_RELAXED) ||
         __atomic_exchange_n(&under_way, 1, __ATOMIC_ACQUIRE))
         return;
-    if (!known.table && !tm_index_init(&known, 8))
-        return; /* for ever under way: there is no memory */
-    if (now.dlpi_subs != unloads)
-        tm_index_clear(&known); /* another module may lie where one has gone */
-    unloads = now.dlpi_subs;
-    bool first = true;
-    dl_iterate_phdr(visit_module, &first);
-    __atomic_store_n(&loads, now.dlpi_adds, __ATOMIC_RELAXED);
+    if (known.table || tm_index_init(&known, 8)) { /* otherwise there is no memory: another time */
+        if (now.dlpi_subs != unloads)
+            tm_index_clear(&known); /* another module may lie where one has gone */
+        unloads = now.dlpi_subs;
+        bool first = true;
+        dl_iterate_phdr(visit_module, &first);
+        __atomic_store_n(&loads, now.dlpi_adds, __ATOMIC_RELAXED);
+    }
     __atomic_store_n(&under_way, 0, __ATOMIC_RELEASE);
 }
