@@ -38,14 +38,16 @@
 #error "tm needs CPython 3.8 or newer"
 #endif
 
+#if PY_VERSION_HEX >= 0x030D0000
+#define TM_TSTATE_ACCESSOR PyThreadState_GetUnchecked
+#else
+#define TM_TSTATE_ACCESSOR _PyThreadState_UncheckedGet
+#endif
+
 /* The state of the calling thread while it holds its GIL (3.12+: NULL when it does not). */
 static inline PyThreadState *tm_tstate_attached(void)
 {
-#if PY_VERSION_HEX >= 0x030D0000
-    return PyThreadState_GetUnchecked();
-#else
-    return _PyThreadState_UncheckedGet();
-#endif
+    return TM_TSTATE_ACCESSOR();
 }
 
 #endif

@@ -66,19 +66,13 @@ static int search_module(struct dl_phdr_info *module, size_t size, void *argumen
     return 1;
 }
 
-#if PY_VERSION_HEX >= 0x030D0000
-#define ACCESSOR PyThreadState_GetUnchecked
-#else
-#define ACCESSOR _PyThreadState_UncheckedGet
-#endif
-
 /* The distance that the accessor loads from, where its code is that load and nothing else: "mov %fs:DISTANCE, %rax; ret",
  * maybe after "endbr64".  So it is where the executable has libpython in it.  0: other code. */
 static intptr_t distance_in_accessor(void)
 {
     static const unsigned char branch_target[] = {0xf3, 0x0f, 0x1e, 0xfa};
     static const unsigned char load[] = {0x64, 0x48, 0x8b, 0x04, 0x25};
-    const unsigned char *code = (const unsigned char *)(uintptr_t)ACCESSOR;
+    const unsigned char *code = (const unsigned char *)(uintptr_t)TM_TSTATE_ACCESSOR;
     int32_t distance;
 
     if (!memcmp(code, branch_target, sizeof(branch_target)))
