@@ -107,7 +107,7 @@ static bool step(struct walk *walk)
 
 /* ---- marks ------------------------------------------------------------------------------------------------------------ */
 
-#define BIG 64 /* bytes of a table that gets marks */
+#define WORTH_MARKS 64 /* bytes of a table */
 #define MARKS 4096
 #define RECENT 4
 
@@ -117,7 +117,7 @@ struct mark {
     int32_t line;
 };
 
-/* Big tables that were read lately. */
+/* Tables that were read lately. */
 static struct marks {
     uintptr_t code; /* 0: nobody's */
     uint32_t count;
@@ -191,7 +191,7 @@ uint32_t tm_code_line(const PyCodeObject *code, intptr_t offset, bool lasting)
         .size = (int32_t)((const PyVarObject *)table)->ob_size,
         .line = code->co_firstlineno,
     };
-    struct marks *marks = lasting && walk.size >= BIG ? marks_of(code) : NULL;
+    struct marks *marks = lasting && walk.size >= WORTH_MARKS ? marks_of(code) : NULL;
     bool new_ground = marks && go_to_mark(&walk, marks, UNITS(offset));
     for (uint32_t i = 1; step(&walk); i++) {
         tm_lines_work++;
