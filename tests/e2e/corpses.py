@@ -116,7 +116,7 @@ class Answer:
         return "exit status %s\n%s%s" % (self.status, self.out, self.err)
 
 
-def _run(argv, cwd=None):
+def run(argv, cwd=None):
     done = subprocess.run(
         [str(word) for word in argv],
         cwd=None if cwd is None else str(cwd),
@@ -136,7 +136,7 @@ def processor_seconds():
 
 
 def cli(source, verb, *words):
-    return _run([TM, verb, source, *words])
+    return run([TM, verb, source, *words])
 
 
 def _between_marks(answer):
@@ -150,7 +150,7 @@ def gdb(source, *words, script=GDB_SCRIPT):
     """source: a core's path or a pid."""
     target = ["-p", source] if isinstance(source, int) else ["-c", source]
     return _between_marks(
-        _run(
+        run(
             ["gdb", "-batch", "-nx", "-ex", "set debuginfod enabled off", "-x", script, *target]
             + ["-ex", "echo <<<\\n", "-ex", "tm " + " ".join(map(str, words)), "-ex", "echo >>>\\n"]
         )
@@ -160,7 +160,7 @@ def gdb(source, *words, script=GDB_SCRIPT):
 def lldb(source, *words, script=LLDB_SCRIPT):
     target = ["-p", source] if isinstance(source, int) else ["-c", source]
     return _between_marks(
-        _run(
+        run(
             [*lldb_command(), "--batch", "--no-lldbinit", "-Q", *target]
             + ["-o", "command script import %s" % script]
             + ["-o", "script print('<<<')", "-o", "tm " + " ".join(map(str, words)), "-o", "script print('>>>')"]

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: MIT
 """A program that dies while it clears its table: what was true before, or a label; never the sum of what is left."""
-import subprocess
-
 import corpses
 import evidence
 
@@ -37,18 +35,9 @@ def test_dies_while_it_clears(newest, tmp_path):
     program = evidence.write_program(tmp_path, PROGRAM)
     (tmp_path / "stops").write_text(STOPS)
     traced = [corpses.TM, "run", "--file", "a.tm", "--", newest.executable, program]
-    done = subprocess.run(
-        list(map(str, ["gdb", "-batch", "-nx", "-x", "stops", "--args", *traced])),
-        cwd=str(tmp_path),
-        env=corpses.clean_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=corpses.TIMEOUT,
-    )
+    done = corpses.run(["gdb", "-batch", "-nx", "-x", "stops", "--args", *traced], tmp_path)
     copies = sorted(tmp_path.glob("*.copy"))
-    assert len(copies) >= 4, done.stdout
+    assert len(copies) >= 4, done
     answers = [evidence.ask(copy, "top", "--json") for copy in copies]
     totals = [(total["size"], total["count"]) for total in (answer.json()["total"] for answer in answers)]
     assert answers[0].status == 0 and totals[0][1] > 600, answers[0]
