@@ -117,7 +117,10 @@ static bool create_table(void)
 
 static void set_tracing(uint32_t tracing)
 {
-    __atomic_store_n(&tm_runtime.tracing, tracing, __ATOMIC_SEQ_CST);
+    if (tracing)
+        __atomic_fetch_or(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(&tm_runtime.epoch, ~UINT64_C(1), __ATOMIC_SEQ_CST);
     tm_runtime.state->tracing = tracing;
     tm_threads_quiesce();
 }
@@ -154,7 +157,7 @@ static bool start(uint32_t frame_limit)
     tm_runtime.frame_limit = frame_limit < MAX_FRAME_LIMIT ? frame_limit : MAX_FRAME_LIMIT;
     tm_runtime.state->frame_limit = tm_runtime.frame_limit;
     tm_runtime.state->check = tm_state_check(tm_runtime.state);
-    __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    tm_next_epoch();
     tm_limit_configure();
     tm_hooks_install();
     tm_foreign_calls_redirect();

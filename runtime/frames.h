@@ -15,6 +15,14 @@
  *   tm_frame_offset(code, instr)   position in the code, in code units (3.8, 3.9: bytes); -1: before its first
  *   tm_code_units(code)            how many positions there are
  *
+ * and, with TM_FRAMES_CAN_BE_SEALED, for seals.h:
+ *
+ *   tm_frame_free_place(frame, callee)    the place behind the end of a frame's value stack, if it waits for this callee in
+ *                                         an instruction that has taken an operand from there; otherwise NULL
+ *   tm_frames_use_their_stacks(tstate)    values are pushed to where the frame says, and not kept in registers
+ *   tm_frames_may_jump(tstate)            frames that wait may be set to another line meanwhile: a trace function runs
+ *                                         (frame.f_lineno can be set in no other place)
+ *
  * Walking one's own frames is safe while detached from the interpreter: only the thread itself pushes and pops them
  * (python/cpython gh-155725 relies on the same).
  */

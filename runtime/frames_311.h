@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* CPython 3.11 and 3.12: _PyInterpreterFrame, linked from tstate->cframe->current_frame by `previous`
  * (Include/internal/pycore_frame.h). */
+#include <internal/pycore_code.h>
 #include <internal/pycore_frame.h>
+#include <opcode.h>
 
 typedef _PyInterpreterFrame tm_frame;
 
@@ -73,4 +75,35 @@ static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instr
 static inline size_t tm_code_units(const PyCodeObject *code)
 {
     return (size_t)Py_SIZE(code);
+}
+
+#define TM_FRAMES_CAN_BE_SEALED 1
+
+static inline bool tm_frames_may_jump(const PyThreadState *tstate)
+{
+    return tstate->tracing != 0;
+}
+
+static inline bool tm_frames_use_their_stacks(const PyThreadState *tstate)
+{
+    (void)tstate;
+    return true;
+}
+
+static inline uint64_t *tm_frame_free_place(tm_frame *frame, const tm_frame *callee)
+{
+    const PyCodeObject *code = frame->f_code;
+    int bottom = code->co_nlocalsplus;
+#if PY_VERSION_HEX >= 0x030C0000
+    /* `prev_instr` is the last cache entry of the instruction; SEND has one. */
+    uint8_t opcode = frame->prev_instr[-INLINE_CACHE_ENTRIES_SEND].op.code;
+    bool sends = opcode == SEND || opcode == SEND_GEN;
+    /* That of a frame which calls C is -1, or `bottom` if it never waited; who sends keeps the receiver above that. */
+    sends = sends && frame->stacktop > bottom;
+    bool waits = callee->owner == FRAME_OWNED_BY_THREAD || (callee->owner == FRAME_OWNED_BY_GENERATOR && sends);
+#else
+    bool waits = callee->owner == FRAME_OWNED_BY_THREAD && !callee->is_entry;
+#endif
+    bool sound = frame->stacktop >= bottom && frame->stacktop < bottom + code->co_stacksize;
+    return waits && sound ? (uint64_t *)&frame->localsplus[frame->stacktop] : NULL;
 }

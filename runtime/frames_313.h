@@ -7,6 +7,8 @@
 #else
 #include <internal/pycore_frame.h>
 #endif
+#include <internal/pycore_interp.h>
+#include <opcode_ids.h>
 
 typedef struct _PyInterpreterFrame tm_frame;
 
@@ -105,3 +107,40 @@ static inline size_t tm_code_units(const PyCodeObject *code)
 {
     return (size_t)Py_SIZE(code);
 }
+
+#ifndef Py_GIL_DISABLED
+#define TM_FRAMES_CAN_BE_SEALED 1
+
+static inline bool tm_frames_may_jump(const PyThreadState *tstate)
+{
+    return tstate->tracing != 0;
+}
+
+static inline bool tm_frames_use_their_stacks(const PyThreadState *tstate)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    return !tstate->interp->jit;
+#else
+    (void)tstate;
+    return true;
+#endif
+}
+
+static inline uint64_t *tm_frame_free_place(tm_frame *frame, const tm_frame *callee)
+{
+    const PyCodeObject *code = tm_frame_function(frame);
+    if (!code)
+        return NULL;
+    uint8_t opcode = frame->instr_ptr->op.code;
+    bool sends = opcode == SEND || opcode == SEND_GEN;
+    bool waits = callee->owner == FRAME_OWNED_BY_THREAD || (callee->owner == FRAME_OWNED_BY_GENERATOR && sends);
+#if PY_VERSION_HEX >= 0x030E0000
+    uintptr_t top = frame->stackpointer ? (uintptr_t)frame->stackpointer : 0;
+#else
+    uintptr_t top = frame->stacktop > 0 ? (uintptr_t)&frame->localsplus[frame->stacktop] : 0;
+#endif
+    uintptr_t bottom = (uintptr_t)&frame->localsplus[code->co_nlocalsplus];
+    bool sound = top >= bottom && top < bottom + (uintptr_t)code->co_stacksize * sizeof(frame->localsplus[0]);
+    return waits && sound ? (uint64_t *)top : NULL;
+}
+#endif

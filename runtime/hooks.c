@@ -68,7 +68,8 @@ static TM_NOINLINE void add_atomically(uint32_t shard, uint32_t stack, int64_t b
 static TM_ALWAYS_INLINE uint64_t add_plainly(uint32_t stack, int64_t bytes, int64_t blocks)
 {
     struct tm_totals *totals = totals_of(TM_SHARD_GIL, stack);
-    struct tm_shard *own = &tm_runtime.state->shards[TM_SHARD_GIL];
+    struct tm_state *state = tm_runtime.state;
+    struct tm_shard *own = &state->shards[TM_SHARD_GIL];
     int64_t live = own->live_bytes + bytes;
     /* Two stores of 8 bytes, always: one of 16 that meets one of 8 stalls store forwarding (12 % of a free, measured). */
     __atomic_store_n(&totals->bytes, totals->bytes + bytes, __ATOMIC_RELAXED);
@@ -78,7 +79,7 @@ static TM_ALWAYS_INLINE uint64_t add_plainly(uint32_t stack, int64_t bytes, int6
 #ifdef Py_GIL_DISABLED
         live = live_bytes();
 #else
-        live += __atomic_load_n(&tm_runtime.state->shards[1].live_bytes, __ATOMIC_RELAXED);
+        live += __atomic_load_n(&state->shards[1].live_bytes, __ATOMIC_RELAXED);
 #endif
         if (TM_UNLIKELY(live > (int64_t)own->peak)) {
             own->peak = (uint64_t)live;
@@ -120,7 +121,7 @@ static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
 #endif
     if (!tstate || (only_attached && tstate != tm_tstate_attached()))
         return TM_STACK_UNKNOWN;
-    uint32_t stack = tm_stack_of(thread, tm_frame_newest(tstate));
+    uint32_t stack = tm_stack_of(thread, tstate);
 #ifdef TM_COPIES_OF_BYTECODE
     if (!stack) /* the kernel would not tell (seccomp) */
         return TM_STACK_UNKNOWN;
@@ -159,16 +160,32 @@ static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
 #endif
 }
 
+/* The same for the hooks' common case: the stack of a caller who owns the first shard.  TM_STACK_NONE: ask origin_of(). */
+static TM_ALWAYS_INLINE uint32_t common_stack(struct tm_thread *thread)
+{
+    const PyThreadState *tstate = __atomic_load_n((PyThreadState *const *)thread->tstate_place, __ATOMIC_RELAXED);
+    if (TM_UNLIKELY(thread->epoch != tm_epoch()) || TM_UNLIKELY(!tstate) || TM_UNLIKELY(!owns_first_shard(tstate)) ||
+        TM_UNLIKELY(!tm_seals_hold(tstate)))
+        return TM_STACK_NONE;
+    uint32_t stack = tm_stack_cached(thread, tm_frame_newest(tstate));
+    if (stack >= TM_MAX_STACKS)
+        __builtin_unreachable();
+    return stack;
+}
+
 /* Where a block comes from: a stack's number (TM_STACK_NONE: no memory for it), and this flag unless the caller owns the
  * first shard. */
 #define SHARED (UINT32_C(1) << 31)
+
+/* Bigger blocks are not the common case: this fits into an instruction, and is below TM_SLOT_SIZE_BIG. */
+#define COMMON_SIZE INT32_MAX
 
 static TM_ALWAYS_INLINE uint32_t origin_of(struct tm_thread *thread, enum domain domain)
 {
     if (domain == RAW)
         return SHARED | detached_stack(thread);
     const PyThreadState *tstate = tm_tstate_current(thread);
-    uint32_t stack = TM_LIKELY(tstate != NULL) ? tm_stack_of(thread, tm_frame_newest(tstate)) : TM_STACK_UNKNOWN;
+    uint32_t stack = TM_LIKELY(tstate != NULL) ? tm_stack_of(thread, tstate) : TM_STACK_UNKNOWN;
     return TM_LIKELY(owns_first_shard(tstate)) ? stack : SHARED | stack;
 }
 
@@ -182,10 +199,16 @@ uint32_t tm_current_stack(void)
     __atomic_store_n(&thread->busy, 1,
                      __ATOMIC_RELAXED); /* start() may change the frame limit, and with it the cache */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE))
+    if (tm_is_tracing())
         stack = detached_stack(thread);
     __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
     return stack;
+}
+
+static TM_ALWAYS_INLINE void begin(struct tm_thread *thread)
+{
+    __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* tm_threads_quiesce() fences for both sides */
 }
 
 /* The calling thread, marked as being in a hook; NULL when this call is not to be traced. */
@@ -198,9 +221,8 @@ static TM_ALWAYS_INLINE struct tm_thread *enter(void)
     }
     if (TM_UNLIKELY(thread->busy))
         return NULL;
-    __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* tm_threads_quiesce() fences for both sides */
-    if (TM_UNLIKELY(!__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE))) {
+    begin(thread);
+    if (TM_UNLIKELY(!tm_is_tracing())) {
         __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
         return NULL;
     }
@@ -294,9 +316,10 @@ static TM_NOINLINE void *limit_crossed(struct tm_thread *thread, void *block, ui
 static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domain, uint32_t origin, void *block,
                                      size_t size)
 {
-    uint64_t *slot = tm_map_find_slot((uintptr_t)block);
-    bool common = block && slot && origin - 1 < TM_SLOT_STACK_MASK && size < TM_SLOT_SIZE_BIG;
-    if (TM_UNLIKELY(!common) || TM_UNLIKELY(__atomic_load_n(slot, __ATOMIC_RELAXED)))
+    if (TM_UNLIKELY(origin - 1 >= TM_SLOT_STACK_MASK) || TM_UNLIKELY(size > COMMON_SIZE))
+        return record_slowly(thread, domain, origin, block, size);
+    uint64_t *slot = tm_map_find_slot((uintptr_t)block); /* NULL has none */
+    if (TM_UNLIKELY(!slot) || TM_UNLIKELY(__atomic_load_n(slot, __ATOMIC_RELAXED)))
         return record_slowly(thread, domain, origin, block, size);
     __atomic_store_n(slot, (uint64_t)origin << TM_SLOT_STACK_SHIFT | size, __ATOMIC_RELEASE);
     uint64_t crossed = add_plainly(origin, (int64_t)size, TM_COUNT_STEP);
@@ -309,7 +332,7 @@ static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domai
 /* ---- the hooks ---------------------------------------------------------------------------------------------------------------- */
 
 /* The stack is looked up before the allocator is called: afterwards nothing needs a call. */
-static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
+static TM_NOINLINE void *malloc_slowly(enum domain domain, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = enter();
@@ -317,6 +340,21 @@ static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
         return below->malloc(below->ctx, at_least_a_granule(size));
     uint32_t origin = origin_of(thread, domain);
     return record(thread, domain, origin, below->malloc(below->ctx, at_least_a_granule(size)), size);
+}
+
+static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
+{
+    const PyMemAllocatorEx *below = &original[domain];
+    struct tm_thread *thread = tm_self;
+    if (domain == RAW || TM_UNLIKELY(!thread) || TM_UNLIKELY(thread->busy) || TM_UNLIKELY(size > COMMON_SIZE))
+        return malloc_slowly(domain, size);
+    begin(thread);
+    uint32_t stack = common_stack(thread);
+    if (TM_UNLIKELY(!stack)) {
+        leave(thread);
+        return malloc_slowly(domain, size);
+    }
+    return record(thread, domain, stack, below->malloc(below->ctx, at_least_a_granule(size)), size);
 }
 
 static TM_ALWAYS_INLINE void *hook_calloc(enum domain domain, size_t count, size_t size)
@@ -345,7 +383,7 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
         thread = tm_self;
         __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        if (!__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE)) {
+        if (!tm_is_tracing()) {
             __atomic_store_n(&thread->busy, TM_PAUSED, __ATOMIC_RELEASE);
             thread = NULL;
         }
@@ -380,7 +418,7 @@ static TM_NOINLINE void free_slowly(enum domain domain, void *block)
             uint32_t busy = thread->busy;
             __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
             __atomic_signal_fence(__ATOMIC_SEQ_CST);
-            if (TM_LIKELY(__atomic_load_n(&tm_runtime.tracing, __ATOMIC_ACQUIRE)))
+            if (TM_LIKELY(tm_is_tracing()))
                 forget(thread, domain, block);
             __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
         }

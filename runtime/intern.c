@@ -174,7 +174,7 @@ static void forget_code(void)
     tm_index_clear(&positions);
     next_position = 1;
     __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    tm_next_epoch();
 }
 
 bool tm_code_lies_at(uintptr_t address)
@@ -219,7 +219,7 @@ void tm_code_died(uintptr_t address)
     tm_lines_forget(address);
     tm_index_set(&codes, address, CODE_START, 0);
     tm_index_set(&codes, address, CODE_FUNCTION, 0);
-    __atomic_fetch_add(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+    tm_next_epoch();
     tm_intern_unlock();
 }
 

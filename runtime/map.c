@@ -18,7 +18,7 @@ static uint64_t install(uint64_t *entry, struct tm_chunk *chunk)
 
 uint64_t *tm_map_make_slot(uintptr_t address)
 {
-    if (address >> TM_ADDRESS_BITS)
+    if (address >> TM_ADDRESS_BITS || address >> TM_LEAF_ADDRESS_BITS == 0) /* hooks look NULL up, too */
         return NULL;
     uint64_t *entry = &tm_runtime.map[TM_MAP_INDEX(address, 1)];
     uint64_t directory = __atomic_load_n(entry, __ATOMIC_ACQUIRE);

@@ -47,20 +47,22 @@
 
 /* ---- the record of a thread: what a hook needs and nobody else touches ------------------------------------------- */
 
-/* See stack_cache.h for what these mean. */
-struct tm_cached_link {
+/* A location that does not exist: of frames that tracebacks do not show. */
+#define TM_LOCATION_HIDDEN UINT32_MAX
+
+/* See stack_cache.h for what this means, and seals.h. */
+struct tm_cached_frame {
     void *frame;           /* the interpreter's frame */
     uintptr_t instruction; /* tm_frame_instruction() */
-};
-
-struct tm_cached_stack {
-    uint64_t path;   /* hash of all locations from the cache's beginning; 0: one of them has no number */
-    uint32_t check;  /* 32 more bits of it */
-    uint32_t stack;  /* TM_STACK_NONE: not asked for yet */
-    uint32_t frames; /* shown frames from the cache's beginning up to and including this one */
-    uint32_t floor;  /* entries above this one must be verified for a traceback of frame_limit frames */
+    uint64_t *seal_place;  /* in the frame */
+    uint64_t seal;         /* intact: this stands there */
+    uint64_t path;         /* hash of all locations from the cache's beginning; 0: one of them has no number */
+    uint32_t check;        /* 32 more bits of it */
+    uint32_t stack;        /* TM_STACK_NONE: not asked for yet */
+    uint32_t frames;       /* shown frames from the cache's beginning up to and including this one */
+    uint32_t floor;        /* entries above this one must be verified for a traceback of frame_limit frames */
     uint32_t location;
-    uint32_t reserved;
+    uint32_t proven; /* the lowest entry down to which an intact seal proves all links */
 };
 
 /* Locations that this thread met lately, by instruction; with one frame, stacks. */
@@ -78,6 +80,7 @@ struct tm_recent_stack {
 };
 
 #define TM_RECENT_BITS 9
+#define TM_FOLLOWER_BITS 16
 #define TM_HINTS 256
 
 /* Tracing is paused for the thread, while objects are made for an answer.  It may run Python code meanwhile, wait for the
@@ -85,20 +88,24 @@ struct tm_recent_stack {
 #define TM_PAUSED 2
 
 struct tm_thread {
-    uint32_t busy;  /* 1: in a hook; an allocation from below is part of the outer one; TM_PAUSED */
-    uint32_t epoch; /* of the cache; differs from tm_runtime.epoch: throw the cache away */
-    uint32_t top;   /* entry of the newest frame at the last call */
-    uint32_t shard; /* for totals without the main GIL */
+    uint64_t epoch;                 /* of the cache; differs from tm_runtime.epoch: throw the cache away */
+    uint32_t busy;                  /* 1: in a hook; an allocation from below is part of the outer one; TM_PAUSED */
+    uint32_t shard;                 /* for totals without the main GIL */
+    struct tm_cached_frame *newest; /* the newest frame's entry at the last call */
+    void *const *tstate_place;      /* where the thread's state is found; see tstate.h */
+    struct tm_cached_frame *cache;  /* [capacity] entries, outermost frame first */
+    void **pending;                 /* [capacity] scratch of the resolver */
+    uint64_t next_seal;
     uint32_t capacity;
-    void *const *tstate_place;     /* where the thread's state is found; see tstate.h */
-    struct tm_cached_link *link;   /* [capacity] */
-    struct tm_cached_stack *entry; /* [capacity] */
-    void **pending;                /* [capacity] scratch of the resolver */
-    struct tm_thread *next;        /* all threads ever, for quiescing */
+    uint32_t seal_credit; /* see seals.c */
+    uint32_t seal_price;
+    struct tm_thread *next; /* all threads ever, for quiescing */
     struct tm_thread *next_free;
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
     struct tm_recent_location locations[1 << TM_RECENT_BITS];
     struct tm_recent_stack stacks[1 << TM_RECENT_BITS];
+    uint32_t last_found;                                     /* the last stack that was not among those */
+    struct tm_recent_stack followers[1 << TM_FOLLOWER_BITS]; /* by its number: which came next, the last time */
 };
 
 extern __thread struct tm_thread *tm_self TM_HIDDEN __attribute__((tls_model("initial-exec")));
@@ -117,9 +124,10 @@ static TM_ALWAYS_INLINE struct tm_thread *tm_thread_get(void)
 
 /* Read in every hook, written hardly ever. */
 struct tm_runtime {
-    uint32_t tracing;
+    /* Odd while tracing.  Goes up when a code object that stacks refer to dies, and at start() and clear(): what threads
+     * have cached is of an odd one, and so out of date at once when tracing stops. */
+    uint64_t epoch;
     uint32_t frame_limit;
-    uint32_t epoch;     /* goes up when a code object that stacks refer to dies, and at start() and clear() */
     uint32_t many_gils; /* an interpreter other than the main one has been seen at work */
     uint64_t *map;      /* first directory of the address map: data, not chunk */
     struct tm_state *state;
@@ -128,15 +136,21 @@ struct tm_runtime {
 };
 extern struct tm_runtime tm_runtime TM_HIDDEN;
 
+static TM_ALWAYS_INLINE uint64_t tm_epoch(void)
+{
+    return __atomic_load_n(&tm_runtime.epoch, __ATOMIC_ACQUIRE);
+}
+
 /* To be asked again after `busy` was set, where the answer matters. */
 static TM_ALWAYS_INLINE bool tm_is_tracing(void)
 {
-    return __atomic_load_n(&tm_runtime.tracing, __ATOMIC_RELAXED);
+    return tm_epoch() & 1;
 }
 
-static TM_ALWAYS_INLINE uint32_t tm_epoch(void)
+/* What was cached of code is out of date. */
+static inline void tm_next_epoch(void)
 {
-    return __atomic_load_n(&tm_runtime.epoch, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&tm_runtime.epoch, 2, __ATOMIC_SEQ_CST);
 }
 
 extern struct tm_root tm_root;

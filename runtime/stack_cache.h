@@ -3,10 +3,11 @@
  * From the interpreter's frames to a stack's number, without walking them.
  *
  * Each thread keeps its last stack as an array of entries (frame, instruction, stack up to here), outermost first, and
- * *verifies* it at the next allocation: entry by entry, from the newest down to the oldest that a traceback shows, the
- * frame's link must lead to the next entry's frame and its instruction must be the one remembered.  The addresses come
- * from the array, so the loads do not wait for one another as those of a walk do; and nothing stale is ever
- * dereferenced, because a pointer is confirmed by the link above before it is followed.
+ * *verifies* it at the next allocation: entry by entry, from the newest downwards, the frame's link must lead to the next
+ * entry's frame and its instruction must be the one remembered, until a frame is met whose seal proves the rest (seals.h),
+ * or the oldest that a traceback shows.  The addresses come from the array, so the loads do not wait for one another as
+ * those of a walk do; and nothing stale is ever dereferenced, because a pointer is confirmed by the link above before it is
+ * followed.
  *
  * Each entry has a path: a hash of 96 bits over the locations (file, function, line) from the cache's beginning up to it.
  * Equal paths are taken for equal stacks; that two different ones among ten million agree has a probability below 10^-14.
@@ -23,12 +24,15 @@
 
 #include "frames.h"
 #include "runtime.h"
+#include "seals.h"
 
 #define TM_CACHE_BOTTOM 4
 #define TM_STALE_FRAME ((void *)1)
 
 /* stack_cache.c: the stack of a thread whose newest frame is given, for a frame_limit above 1.  TM_STACK_NONE: no memory. */
 uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest);
+/* The same when the newest entry's frame is the newest frame, and everything below it is known to be right. */
+uint32_t tm_stack_move(struct tm_thread *thread, tm_frame *newest);
 /* The same for anything that the fast ways do not handle, and any frame_limit. */
 uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest);
 
@@ -37,19 +41,37 @@ static TM_ALWAYS_INLINE struct tm_recent_location *tm_recent_location(struct tm_
     return &thread->locations[(instruction * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - TM_RECENT_BITS)];
 }
 
-/* The stack of the calling thread, whose newest frame is given (NULL: no Python code runs). */
-static TM_ALWAYS_INLINE uint32_t tm_stack_of(struct tm_thread *thread, tm_frame *newest)
+/* The stack of the calling thread, whose newest frame is given (NULL: no Python code runs), and whose cache is up to date. */
+static TM_ALWAYS_INLINE uint32_t tm_stack_cached(struct tm_thread *thread, tm_frame *newest)
 {
     if (TM_UNLIKELY(!newest))
         return TM_STACK_UNKNOWN;
-    if (TM_UNLIKELY(thread->epoch != tm_epoch()))
-        return tm_stack_resolve(thread, newest);
-    if (tm_runtime.frame_limit != 1)
-        return tm_stack_verify(thread, newest);
+    if (tm_runtime.frame_limit != 1) {
+        const struct tm_cached_frame *entry = thread->newest;
+        bool proven = TM_LIKELY(entry->frame == newest) &&
+                      TM_LIKELY((void *)tm_frame_older(newest) == entry[-1].frame) &&
+                      tm_seal_proves(thread, &entry[-1], entry->floor);
+        if (TM_UNLIKELY(!proven))
+            return tm_stack_verify(thread, newest);
+        if (TM_LIKELY(entry->instruction == tm_frame_instruction(newest)) && TM_LIKELY(entry->stack))
+            return entry->stack;
+        return tm_stack_move(thread, newest);
+    }
     /* With one frame there is nothing to verify. */
     uintptr_t instruction = tm_frame_instruction(newest);
     const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
     return TM_LIKELY(recent->instruction == instruction) ? recent->stack : tm_stack_resolve(thread, newest);
+}
+
+/* The stack of the calling thread. */
+static TM_ALWAYS_INLINE uint32_t tm_stack_of(struct tm_thread *thread, const PyThreadState *tstate)
+{
+    tm_frame *newest = tm_frame_newest(tstate);
+    if (TM_UNLIKELY(!tm_seals_hold(tstate)))
+        tm_seals_forget(thread);
+    if (TM_UNLIKELY(newest && thread->epoch != tm_epoch()))
+        return tm_stack_resolve(thread, newest);
+    return tm_stack_cached(thread, newest);
 }
 
 #endif

@@ -63,7 +63,7 @@ struct tm_thread *tm_thread_create(void)
         return NULL;
     }
     thread->tstate_place = &tm_tstate_nowhere;
-    thread->epoch = tm_epoch() - 1; /* the cache is somebody else's, or not there yet */
+    thread->epoch = 0; /* the cache is somebody else's, or not there yet */
     pthread_setspecific(key, thread);
     tm_self = thread;
     return thread;

@@ -12,6 +12,7 @@ import tracemalloc
 
 import calls
 import switches
+import unwinding
 from tm import _tm
 
 HAS_QUALNAME = sys.version_info >= (3, 11)
@@ -84,7 +85,7 @@ def main():
     assert _tm.is_tracing() and _tm.get_traceback_limit() == LIMIT
     tracemalloc.start(LIMIT)
     report = {"objects": 0, "programs": {}}
-    for program in calls.ALL + switches.ALL:
+    for program in calls.ALL + switches.ALL + unwinding.ALL:
         if wanted and program.__name__ not in wanted:
             continue
         keeper = Keeper()
