@@ -14,6 +14,7 @@
  *                                  block lives that holds it (0: for ever)
  *   tm_frame_offset(code, instr)   position in the code, in code units (3.8, 3.9: bytes); -1: before its first
  *   tm_code_units(code)            how many positions there are
+ *   tm_code_never_dies(code)       frozen into the interpreter's static data (3.12+; others need not be known)
  *
  * and, with TM_FRAMES_CAN_BE_SEALED, for seals.h:
  *

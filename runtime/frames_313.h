@@ -108,6 +108,11 @@ static inline size_t tm_code_units(const PyCodeObject *code)
     return (size_t)Py_SIZE(code);
 }
 
+static inline bool tm_code_never_dies(PyCodeObject *code)
+{
+    return _Py_IsImmortal((PyObject *)code);
+}
+
 #ifndef Py_GIL_DISABLED
 #define TM_FRAMES_CAN_BE_SEALED 1
 

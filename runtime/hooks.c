@@ -295,7 +295,7 @@ static TM_NOINLINE void *record_slowly(struct tm_thread *thread, enum domain dom
     uint32_t stack = origin & ~SHARED;
     uint64_t *slot = block ? tm_map_slot(address) : NULL;
     /* A trace may stand there still: CPython swaps allocators while it starts and ends, so a free can pass us by. */
-    if (slot && __atomic_load_n(slot, __ATOMIC_RELAXED))
+    if (slot && !tm_is_zero_before_writing(slot))
         forget(thread, domain, block);
     if (slot && stack && tm_slot_publish(address, slot, stack, size))
         add_totals(thread, !(origin & SHARED), stack, (int64_t)size, TM_COUNT_STEP);
@@ -319,7 +319,7 @@ static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domai
     if (TM_UNLIKELY(origin - 1 >= TM_SLOT_STACK_MASK) || TM_UNLIKELY(size > COMMON_SIZE))
         return record_slowly(thread, domain, origin, block, size);
     uint64_t *slot = tm_map_find_slot((uintptr_t)block); /* NULL has none */
-    if (TM_UNLIKELY(!slot) || TM_UNLIKELY(__atomic_load_n(slot, __ATOMIC_RELAXED)))
+    if (TM_UNLIKELY(!slot) || TM_UNLIKELY(!tm_is_zero_before_writing(slot)))
         return record_slowly(thread, domain, origin, block, size);
     __atomic_store_n(slot, (uint64_t)origin << TM_SLOT_STACK_SHIFT | size, __ATOMIC_RELEASE);
     uint64_t crossed = add_plainly(origin, (int64_t)size, TM_COUNT_STEP);

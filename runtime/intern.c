@@ -191,9 +191,9 @@ static uint32_t register_code(PyCodeObject *code)
     if (needed >= MAX_POSITION - next_position)
         forget_code();
     /* The code object's block begins with the object: its type has no GC head in GIL builds, none at all without GIL. */
+    bool known = tm_code_never_dies(code) || tm_code_lies_at((uintptr_t)code);
     uint32_t start = next_position + 1;
-    if (needed >= MAX_POSITION - next_position || !tm_code_lies_at((uintptr_t)code) ||
-        !tm_index_set(&codes, (uintptr_t)code, CODE_START, start))
+    if (needed >= MAX_POSITION - next_position || !known || !tm_index_set(&codes, (uintptr_t)code, CODE_START, start))
         return 0;
     next_position += (uint32_t)needed;
     return start;

@@ -36,6 +36,19 @@
 /* Said at a declaration, it spares every access the way through the global offset table. */
 #define TM_HIDDEN __attribute__((visibility("hidden")))
 
+/* Is a place zero that is about to be written, and that nobody else writes meanwhile?  Where its page was never touched, to
+ * read first would cost two page faults: one that maps a page of zeros, and another one to replace it. */
+static TM_ALWAYS_INLINE bool tm_is_zero_before_writing(uint64_t *place)
+{
+#ifdef __x86_64__
+    bool zero;
+    __asm__ volatile("orq $0, %1" : "=@ccz"(zero), "+m"(*place));
+    return zero;
+#else
+    return !__atomic_load_n(place, __ATOMIC_RELAXED);
+#endif
+}
+
 /* Shards of the live totals.  Whoever holds the main interpreter's GIL adds to the first without atomics; everybody else
  * (the raw domain, other GILs, foreign blocks) adds atomically to one of the others. */
 #define TM_SHARD_GIL 0

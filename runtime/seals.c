@@ -5,8 +5,9 @@
 
 void tm_seals_forget(struct tm_thread *thread)
 {
-    for (uint32_t i = 0; i < thread->capacity; i++)
-        thread->cache[i].proven = TM_PROVES_NOTHING;
+    if (thread->capacity)
+        for (struct tm_cached_frame *entry = thread->newest; entry >= thread->cache; entry--)
+            entry->proven = TM_PROVES_NOTHING;
 }
 
 #ifdef TM_FRAMES_CAN_BE_SEALED

@@ -23,16 +23,17 @@ def checking(python, tmp_path_factory):
     """An environment in which the interpreter loads a checking runtime."""
     if python.info < (3, 11) or python.free_threaded:
         pytest.skip("seals.h says why frames are not sealed here")
-    place = tmp_path_factory.mktemp("checking")
-    shutil.copytree(str(traced_process.BUILD / "python" / "tm"), str(place / "tm"),
-                    ignore=shutil.ignore_patterns("_tm.*", "__pycache__"))
+    library = tmp_path_factory.mktemp("checking")
+    package = library / "python" / "tm"
+    shutil.copy(str(traced_process.BUILD / "libtm-preload.so"), str(library))  # loads the runtime that lies beside it
+    shutil.copytree(str(traced_process.BUILD / "python" / "tm"), str(package), ignore=shutil.ignore_patterns("_tm.*", "__pycache__"))
     suffix = subprocess.check_output([python.executable, "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"],
                                      universal_newlines=True).strip()
     sources = [path for path in (ROOT / "runtime").glob("*.c") if path.name != "preload.c"]
     subprocess.run(["cc", "-std=gnu11", "-O1", "-shared", "-fPIC", "-ftls-model=initial-exec", "-DTM_CHECK_SEALS", "-I", str(ROOT),
-                    "-isystem", headers_of(python), *map(str, sources), "-o", str(place / "tm" / ("_tm" + suffix)), "-pthread",
-                    "-ldl"], check=True)
-    return {"PYTHONPATH": str(place)}
+                    "-isystem", headers_of(python), *map(str, sources), "-o", str(package / ("_tm" + suffix)), "-pthread", "-ldl"],
+                   check=True)
+    return {"PYTHONPATH": str(library / "python"), "LD_PRELOAD": str(library / "libtm-preload.so")}
 
 
 def seals_that_proved(printed):
@@ -41,7 +42,7 @@ def seals_that_proved(printed):
     return int(found.group(1))
 
 
-@pytest.mark.parametrize("frames", [2, 25, 100])
+@pytest.mark.parametrize("frames", [5, 25, 100])
 def test_seals_prove_what_they_should(python, checking, frames):
     """
     GIVEN programs whose frames come and go in every way, with exceptions through all kinds of calls, and a debugger that
