@@ -283,7 +283,7 @@ $(LIB)/python/tm/_engine$(suffix): $(BINDING_SOURCES:runtime/%.c=$(OBJ)/runtime$
 $(OBJ)/runtime$(suffix:.so=)/%.o: runtime/%.c $(OBJ)/flags
 	@mkdir -p $$(@D)
 	@echo '  compile $$@'
-	$$(Q)$$(CC) $$(RUNTIME_FLAGS) -isystem $(word 3,$(words)) $$(CFLAGS) -MD -MP -c $$< -o $$@
+	$$(Q)$$(CC) $$(RUNTIME_FLAGS) -isystem $(word 3,$(words)) $(word 4,$(words)) $$(CFLAGS) -MD -MP -c $$< -o $$@
 endif
 endef
 $(foreach fact,$(FACTS),$(eval $(call extension,$(fact))))

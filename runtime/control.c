@@ -6,6 +6,7 @@
 
 #include "frames.h"
 #include "map.h"
+#include "seals.h"
 
 #define MAX_FRAME_LIMIT 65535
 
@@ -159,6 +160,7 @@ static bool start(uint32_t frame_limit)
     tm_runtime.state->check = tm_state_check(tm_runtime.state);
     tm_next_epoch();
     tm_limit_configure();
+    tm_seals_configure();
     tm_hooks_install();
     tm_foreign_calls_redirect();
     set_tracing(1);

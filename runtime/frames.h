@@ -20,7 +20,6 @@
  *
  *   tm_frame_free_place(frame, callee)    the place behind the end of a frame's value stack, if it waits for this callee in
  *                                         an instruction that has taken an operand from there; otherwise NULL
- *   tm_frames_use_their_stacks(tstate)    values are pushed to where the frame says, and not kept in registers
  *   tm_frames_may_jump(tstate)            frames that wait may be set to another line meanwhile: a trace function runs
  *                                         (frame.f_lineno can be set in no other place)
  *

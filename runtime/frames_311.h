@@ -94,12 +94,6 @@ static inline bool tm_frames_may_jump(const PyThreadState *tstate)
     return tstate->tracing != 0;
 }
 
-static inline bool tm_frames_use_their_stacks(const PyThreadState *tstate)
-{
-    (void)tstate;
-    return true;
-}
-
 static inline uint64_t *tm_frame_free_place(tm_frame *frame, const tm_frame *callee)
 {
     const PyCodeObject *code = frame->f_code;

@@ -7,7 +7,6 @@
 #else
 #include <internal/pycore_frame.h>
 #endif
-#include <internal/pycore_interp.h>
 #include <opcode_ids.h>
 
 typedef struct _PyInterpreterFrame tm_frame;
@@ -119,16 +118,6 @@ static inline bool tm_code_never_dies(PyCodeObject *code)
 static inline bool tm_frames_may_jump(const PyThreadState *tstate)
 {
     return tstate->tracing != 0;
-}
-
-static inline bool tm_frames_use_their_stacks(const PyThreadState *tstate)
-{
-#if PY_VERSION_HEX >= 0x030E0000
-    return !tstate->interp->jit;
-#else
-    (void)tstate;
-    return true;
-#endif
 }
 
 static inline uint64_t *tm_frame_free_place(tm_frame *frame, const tm_frame *callee)

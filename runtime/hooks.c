@@ -241,14 +241,20 @@ static TM_ALWAYS_INLINE void leave(struct tm_thread *thread)
  * cases: a call in the common case would have the hook save registers for it, a tenth of its time.
  */
 
-static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
+/* Raw memory and builds without the GIL have none: their totals are shared. */
+static TM_ALWAYS_INLINE bool has_common_case(enum domain domain)
 {
 #ifdef Py_GIL_DISABLED
     (void)domain;
     return false;
 #else
-    return domain != RAW && (TM_LIKELY(!many_gils()) || owns_first_shard(tm_tstate_attached()));
+    return domain != RAW;
 #endif
+}
+
+static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
+{
+    return has_common_case(domain) && (TM_LIKELY(!many_gils()) || owns_first_shard(tm_tstate_attached()));
 }
 
 /* A slot without flags, of a block whose size it holds. */
@@ -346,7 +352,8 @@ static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = tm_self;
-    if (domain == RAW || TM_UNLIKELY(!thread) || TM_UNLIKELY(thread->busy) || TM_UNLIKELY(size > COMMON_SIZE))
+    if (!has_common_case(domain) || TM_UNLIKELY(!thread) || TM_UNLIKELY(thread->busy) ||
+        TM_UNLIKELY(size > COMMON_SIZE))
         return malloc_slowly(domain, size);
     begin(thread);
     uint32_t stack = common_stack(thread);
@@ -412,7 +419,7 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
 static TM_NOINLINE void free_slowly(enum domain domain, void *block)
 {
     const PyMemAllocatorEx *below = &original[domain];
-    if (domain == RAW || many_gils()) {
+    if (!has_common_case(domain) || many_gils()) {
         struct tm_thread *thread = tm_thread_get();
         if (TM_LIKELY(thread != NULL)) {
             uint32_t busy = thread->busy;
@@ -433,7 +440,7 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
     const PyMemAllocatorEx *below = &original[domain];
     /* Before the block is freed: afterwards another thread may own its slot (the reverse order loses traces). */
     if (TM_LIKELY(block != NULL) && tm_is_tracing()) {
-        if (domain == RAW || TM_UNLIKELY(many_gils()))
+        if (!has_common_case(domain) || TM_UNLIKELY(many_gils()))
             return free_slowly(domain, block);
         uint64_t *slot = tm_map_find_slot((uintptr_t)block);
         uint64_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;

@@ -3,6 +3,20 @@
 
 #include "tstate.h"
 
+static bool allowed;
+
+/* Where nothing was said, a JIT is on if CPython was configured so; PYTHON_JIT says otherwise, unless -E or -I is given, which
+ * cannot be known here (Python/pylifecycle.c, init_interp_main). */
+void tm_seals_configure(void)
+{
+#ifdef TM_JIT_BY_DEFAULT
+    allowed = false;
+#else
+    const char *wish = getenv("PYTHON_JIT");
+    allowed = !wish || !*wish || *wish == '0';
+#endif
+}
+
 void tm_seals_forget(struct tm_thread *thread)
 {
     if (thread->capacity)
@@ -56,7 +70,7 @@ void tm_seals_set(struct tm_thread *thread, struct tm_cached_frame *lowest, stru
     bool any = false;
     thread->seal_credit = 0;
     const PyThreadState *tstate = tm_tstate_current(thread);
-    if (!tstate || !tm_seals_hold(tstate) || !tm_frames_use_their_stacks(tstate))
+    if (!allowed || !tstate || !tm_seals_hold(tstate))
         return;
     for (struct tm_cached_frame *entry = lowest; entry <= highest; entry++)
         any |= set(thread, entry, floor);

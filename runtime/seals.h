@@ -23,7 +23,7 @@
  *
  *   - before 3.11, where each call is a C call and frames do not say where their stacks end;
  *   - in builds without the GIL, whose collector visits the free places, too (3.13's and 3.14's _PyFrame_Initialize says so);
- *   - while the JIT is on: it keeps values in registers.
+ *   - where the JIT may be on (3.13 and newer, only if CPython was configured with one): it keeps values in registers.
  */
 #ifndef TM_SEALS_H
 #define TM_SEALS_H
@@ -64,6 +64,8 @@ static TM_ALWAYS_INLINE bool tm_seal_proves(const struct tm_thread *thread, cons
  * is known to be right down to the link to the entry `floor`.  Seals them, if such work has been done often enough. */
 void tm_seals_set(struct tm_thread *thread, struct tm_cached_frame *lowest, struct tm_cached_frame *highest,
                   uint32_t floor);
+/* Asked once, at the start: does the interpreter push values to where its frames say? */
+void tm_seals_configure(void);
 /* None of the thread's entries proves anything any more. */
 void tm_seals_forget(struct tm_thread *thread);
 

@@ -16,7 +16,7 @@ def test_same_frames_as_tracemalloc(traced, frames):
     """
     report = traced("differential", frames, OBJECTS, frames=frames)
     assert report["objects"] > 10 * OBJECTS
-    assert len(report["programs"]) == 22
+    assert len(report["programs"]) == 23
     wrong = {name: found for name, found in report["programs"].items() if found[1]}
     assert not wrong
 

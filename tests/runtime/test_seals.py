@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Seals (runtime/seals.h), in a runtime that looks at all that a seal proves and aborts if it is not so."""
+import json
 import os
 import re
 import shutil
@@ -53,6 +54,13 @@ def test_seals_prove_what_they_should(python, checking, frames):
     done = traced_process.run(python.executable, "differential", frames, 3000 if traced_process.LONG else 300, frames=frames,
                               env=checking, text=True)
     assert seals_that_proved(done.stderr) > 10000
+
+
+def test_nothing_is_sealed_where_a_jit_may_be_on(python, checking):
+    """GIVEN PYTHON_JIT=1, which asks for one / THEN the stacks are right, and none was verified by a seal"""
+    done = traced_process.run(python.executable, "differential", 25, 100, frames=25, env=dict(checking, PYTHON_JIT="1"), text=True)
+    assert not [found for found in json.loads(done.stdout)["programs"].values() if found[1]]
+    assert seals_that_proved(done.stderr) == 0
 
 
 @pytest.mark.parametrize("module", MODULES + LONG_MODULES * traced_process.LONG)

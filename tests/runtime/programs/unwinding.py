@@ -230,6 +230,31 @@ def unwinding(keep, objects):
                 pass
 
 
+def one_call_of_two(keep, objects):
+    """A frame is left by an exception deep in an expression, makes an object in a call of C, and returns; the next one in its
+    place calls Python there, for another caller, without having been as deep."""
+    def raising():
+        for _ in range(40):
+            keep()
+        raise Thrown
+
+    def made_by(make, deep):
+        if deep:
+            try:
+                (1, deep, (deep, deep, [deep, deep, raising()]))
+            except Thrown:
+                pass
+        make(50)
+
+    enough = keep.count + objects
+    while keep.count < enough:
+        made_by(bytes, True)
+        made_by(keep, False)
+        made_by(bytes, True)
+        made_by(
+            keep, False)
+
+
 def jumps(keep, objects):
     """A debugger's trace function sets a frame to another line, and goes on with it there."""
     def make(count):
@@ -269,4 +294,4 @@ def jumps(keep, objects):
             sys.settrace(before)
 
 
-ALL = [unwinding, jumps]
+ALL = [unwinding, one_call_of_two, jumps]
