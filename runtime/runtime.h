@@ -93,7 +93,8 @@ struct tm_recent_stack {
 };
 
 #define TM_RECENT_BITS 9
-#define TM_FOLLOWER_BITS 16
+#define TM_FOLLOWER_BITS 16          /* 1 MiB, of which is touched what is used */
+#define TM_THREADS_WITH_FOLLOWERS 16 /* so programs of many threads do not pay for each of them */
 #define TM_HINTS 256
 
 /* Tracing is paused for the thread, while objects are made for an answer.  It may run Python code meanwhile, wait for the
@@ -117,8 +118,9 @@ struct tm_thread {
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
     struct tm_recent_location locations[1 << TM_RECENT_BITS];
     struct tm_recent_stack stacks[1 << TM_RECENT_BITS];
-    uint32_t last_found;                                     /* the last stack that was not among those */
-    struct tm_recent_stack followers[1 << TM_FOLLOWER_BITS]; /* by its number: which came next, the last time */
+    uint32_t last_found; /* the last stack that was not among those */
+    struct tm_recent_stack
+        *followers; /* [1 << TM_FOLLOWER_BITS] by its number: which came next, the last time; or NULL */
 };
 
 extern __thread struct tm_thread *tm_self TM_HIDDEN __attribute__((tls_model("initial-exec")));

@@ -246,7 +246,10 @@ static TM_NOINLINE uint32_t find_stack(struct tm_thread *thread)
         return entry->stack = intern_entries(thread, floor);
     /* Programs do the same things again: stacks that follow one another have numbers that do, so their followers lie side
      * by side, where entries of the index lie all over it (130 ns each for 50,000 stacks). */
-    struct tm_recent_stack *follower = &thread->followers[thread->last_found % (1 << TM_FOLLOWER_BITS)];
+    struct tm_recent_stack none = {0};
+    struct tm_recent_stack *follower = &none;
+    if (thread->followers)
+        follower = &thread->followers[thread->last_found % (1 << TM_FOLLOWER_BITS)];
     bool fresh = tm_is_zero_before_writing(&follower->path);
     uint32_t stack = follower->stack;
     if (fresh || follower->path != entry->path || follower->check != entry->check) {

@@ -52,7 +52,9 @@ struct tm_thread *tm_thread_create(void)
     } else {
         thread = tm_arena_private(sizeof(*thread));
         if (thread) {
-            thread->shard = 1 + thread_count++ % (TM_SHARDS - 1);
+            thread->shard = 1 + thread_count % (TM_SHARDS - 1);
+            if (thread_count++ < TM_THREADS_WITH_FOLLOWERS)
+                thread->followers = tm_arena_private(sizeof(*thread->followers) << TM_FOLLOWER_BITS);
             thread->next = all_threads;
             __atomic_store_n(&all_threads, thread, __ATOMIC_RELEASE);
         }
