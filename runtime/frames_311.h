@@ -102,12 +102,14 @@ static inline uint64_t *tm_frame_free_place(tm_frame *frame, const tm_frame *cal
     /* `prev_instr` is the last cache entry of the instruction; SEND has one. */
     uint8_t opcode = frame->prev_instr[-INLINE_CACHE_ENTRIES_SEND].op.code;
     bool sends = opcode == SEND || opcode == SEND_GEN;
-    /* That of a frame which calls C is -1, or `bottom` if it never waited; who sends keeps the receiver above that. */
+    /* Who sends keeps the receiver on the stack. */
     sends = sends && frame->stacktop > bottom;
     bool waits = callee->owner == FRAME_OWNED_BY_THREAD || (callee->owner == FRAME_OWNED_BY_GENERATOR && sends);
 #else
     bool waits = callee->owner == FRAME_OWNED_BY_THREAD && !callee->is_entry;
 #endif
+    /* A frame that runs, or waits for C, has -1 from 3.12 on (_PyFrame_GetStackPointer): also one that greenlet has linked to a
+     * callee past the frame of the C call between them. */
     bool sound = frame->stacktop >= bottom && frame->stacktop < bottom + code->co_stacksize;
     return waits && sound ? (uint64_t *)&frame->localsplus[frame->stacktop] : NULL;
 }

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """tm's tracebacks are those of the standard library's tracemalloc, object by object."""
+import subprocess
+
 import pytest
 import traced_process
 
@@ -38,6 +40,19 @@ def test_every_allocator_below(python, traced, way):
                     env=env)
     assert report["objects"] > 300
     assert not [found for found in report["programs"].values() if found[1]]
+
+
+@pytest.mark.parametrize("frames", [3, 25])
+def test_greenlets(python, traced, frames):
+    """
+    GIVEN a program of greenlets, which exchange the stack below the interpreter and link its frames anew
+    WHEN each object that it keeps is asked for
+    THEN both name the same files and lines
+    """
+    if subprocess.run([python.executable, "-c", "import greenlet"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("this interpreter has no greenlet (Debian's python3-greenlet is for Debian's)")
+    objects, different = traced("greenlets", frames, 10000, frames=frames)
+    assert objects >= 10000 and not different
 
 
 def test_generators_that_never_start(traced):
