@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "seals.h"
 
-#include "tstate.h"
-
 static bool allowed;
 
 /* Where nothing was said, a JIT is on if CPython was configured so; PYTHON_JIT says otherwise, unless -E or -I is given, which
@@ -69,8 +67,7 @@ void tm_seals_set(struct tm_thread *thread, struct tm_cached_frame *lowest, stru
 {
     bool any = false;
     thread->seal_credit = 0;
-    const PyThreadState *tstate = tm_tstate_current(thread);
-    if (!allowed || !tstate || !tm_seals_hold(tstate))
+    if (!allowed)
         return;
     for (struct tm_cached_frame *entry = lowest; entry <= highest; entry++)
         any |= set(thread, entry, floor);
