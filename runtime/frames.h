@@ -14,14 +14,11 @@
  *                                  block lives that holds it (0: for ever)
  *   tm_frame_offset(code, instr)   position in the code, in code units (3.8, 3.9: bytes); -1: before its first
  *   tm_code_units(code)            how many positions there are
- *   tm_code_never_dies(code)       frozen into the interpreter's static data (3.12+; others need not be known)
  *
  * and, with TM_FRAMES_CAN_BE_SEALED, for seals.h:
  *
  *   tm_frame_free_place(frame, callee)    the place behind the end of a frame's value stack, if it waits for this callee in
  *                                         an instruction that has taken an operand from there; otherwise NULL
- *   tm_frames_may_jump(tstate)            frames that wait may be set to another line meanwhile: a trace function runs
- *                                         (frame.f_lineno can be set in no other place)
  *
  * Walking one's own frames is safe while detached from the interpreter: only the thread itself pushes and pops them
  * (python/cpython gh-155725 relies on the same).
@@ -51,6 +48,17 @@
 #else
 #define TM_TSTATE_ACCESSOR _PyThreadState_UncheckedGet
 #endif
+
+/* Frozen into the interpreter's static data; before 3.12 that cannot be told. */
+static inline bool tm_code_never_dies(PyCodeObject *code)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return _Py_IsImmortal((PyObject *)code);
+#else
+    (void)code;
+    return false;
+#endif
+}
 
 /* The state of the calling thread while it holds its GIL (3.12+: NULL when it does not). */
 static inline PyThreadState *tm_tstate_attached(void)

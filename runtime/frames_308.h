@@ -48,9 +48,3 @@ static inline size_t tm_code_units(const PyCodeObject *code)
 {
     return (size_t)PyBytes_GET_SIZE(code->co_code);
 }
-
-static inline bool tm_code_never_dies(PyCodeObject *code)
-{
-    (void)code;
-    return false;
-}

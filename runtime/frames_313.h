@@ -107,18 +107,8 @@ static inline size_t tm_code_units(const PyCodeObject *code)
     return (size_t)Py_SIZE(code);
 }
 
-static inline bool tm_code_never_dies(PyCodeObject *code)
-{
-    return _Py_IsImmortal((PyObject *)code);
-}
-
 #ifndef Py_GIL_DISABLED
 #define TM_FRAMES_CAN_BE_SEALED 1
-
-static inline bool tm_frames_may_jump(const PyThreadState *tstate)
-{
-    return tstate->tracing != 0;
-}
 
 static inline uint64_t *tm_frame_free_place(tm_frame *frame, const tm_frame *callee)
 {

@@ -69,11 +69,11 @@ void tm_seals_configure(void);
 /* None of the thread's entries proves anything any more. */
 void tm_seals_forget(struct tm_thread *thread);
 
-/* May seals be relied on just now? */
+/* May seals be relied on just now?  Not while a trace function runs. */
 static TM_ALWAYS_INLINE bool tm_seals_hold(const PyThreadState *tstate)
 {
 #ifdef TM_FRAMES_CAN_BE_SEALED
-    return !tm_frames_may_jump(tstate);
+    return !tstate->tracing;
 #else
     (void)tstate;
     return true;
