@@ -189,6 +189,18 @@ static TM_ALWAYS_INLINE uint32_t origin_of(struct tm_thread *thread, enum domain
     return TM_LIKELY(owns_first_shard(tstate)) ? stack : SHARED | stack;
 }
 
+/* Marks a thread as being in a hook. */
+static TM_ALWAYS_INLINE void begin(struct tm_thread *thread)
+{
+    __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* tm_threads_quiesce() fences for both sides */
+}
+
+static TM_ALWAYS_INLINE void leave(struct tm_thread *thread)
+{
+    __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
+}
+
 uint32_t tm_current_stack(void)
 {
     struct tm_thread *thread = tm_thread_get();
@@ -196,19 +208,11 @@ uint32_t tm_current_stack(void)
     if (!thread)
         return stack;
     uint32_t busy = thread->busy;
-    __atomic_store_n(&thread->busy, 1,
-                     __ATOMIC_RELAXED); /* start() may change the frame limit, and with it the cache */
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    begin(thread); /* start() may change the frame limit, and with it the cache */
     if (tm_is_tracing())
         stack = detached_stack(thread);
     __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
     return stack;
-}
-
-static TM_ALWAYS_INLINE void begin(struct tm_thread *thread)
-{
-    __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* tm_threads_quiesce() fences for both sides */
 }
 
 /* The calling thread, marked as being in a hook; NULL when this call is not to be traced. */
@@ -223,15 +227,10 @@ static TM_ALWAYS_INLINE struct tm_thread *enter(void)
         return NULL;
     begin(thread);
     if (TM_UNLIKELY(!tm_is_tracing())) {
-        __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
+        leave(thread);
         return NULL;
     }
     return thread;
-}
-
-static TM_ALWAYS_INLINE void leave(struct tm_thread *thread)
-{
-    __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
 }
 
 /* ---- a block comes, a block goes ----------------------------------------------------------------------------------------- */
@@ -388,8 +387,7 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
     bool paused = !thread && TM_UNLIKELY(block && tm_self && tm_self->busy == TM_PAUSED) && tm_is_tracing();
     if (TM_UNLIKELY(paused)) {
         thread = tm_self;
-        __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        begin(thread);
         if (!tm_is_tracing()) {
             __atomic_store_n(&thread->busy, TM_PAUSED, __ATOMIC_RELEASE);
             thread = NULL;
@@ -423,8 +421,7 @@ static TM_NOINLINE void free_slowly(enum domain domain, void *block)
         struct tm_thread *thread = tm_thread_get();
         if (TM_LIKELY(thread != NULL)) {
             uint32_t busy = thread->busy;
-            __atomic_store_n(&thread->busy, 1, __ATOMIC_RELAXED);
-            __atomic_signal_fence(__ATOMIC_SEQ_CST);
+            begin(thread);
             if (TM_LIKELY(tm_is_tracing()))
                 forget(thread, domain, block);
             __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);

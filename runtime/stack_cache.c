@@ -417,8 +417,7 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
             if (TM_UNLIKELY(base + pending >= thread->cache + thread->capacity)) {
                 uint32_t shift = compact(thread, base);
                 base -= shift;
-                changed = changed > &thread->cache[shift + TM_CACHE_BOTTOM] ? changed - shift
-                                                                            : &thread->cache[TM_CACHE_BOTTOM];
+                changed = &thread->cache[shifted((uint32_t)(changed - thread->cache), shift, TM_CACHE_BOTTOM)];
             }
             return rebuild(thread, changed, base, pending);
         }
