@@ -37,6 +37,12 @@ def checking(python, tmp_path_factory):
     return {"PYTHONPATH": str(library / "python"), "LD_PRELOAD": str(library / "libtm-preload.so")}
 
 
+def differences(done):
+    programs = json.loads(done.stdout.splitlines()[-1])["programs"]
+    assert len(programs) > 20
+    return {name: found for name, found in programs.items() if found[1]}
+
+
 def seals_that_proved(printed):
     found = re.search(r"^tm: (\d+) seals proved what they should$", printed, re.MULTILINE)
     assert found, printed[-2000:]
@@ -49,17 +55,18 @@ def test_seals_prove_what_they_should(python, checking, frames):
     GIVEN programs whose frames come and go in every way, with exceptions through all kinds of calls, and a debugger that
     sets waiting frames to other lines
     WHEN each seal is checked that is met intact
-    THEN the frames below are what it says, and there were many
+    THEN the frames below are what it says, and there were many; and the stacks are those of tracemalloc
     """
     done = traced_process.run(python.executable, "differential", frames, 3000 if traced_process.LONG else 300, frames=frames,
                               env=checking, text=True)
+    assert not differences(done)
     assert seals_that_proved(done.stderr) > 10000
 
 
 def test_nothing_is_sealed_where_a_jit_may_be_on(python, checking):
     """GIVEN PYTHON_JIT=1, which asks for one / THEN the stacks are right, and none was verified by a seal"""
     done = traced_process.run(python.executable, "differential", 25, 100, frames=25, env=dict(checking, PYTHON_JIT="1"), text=True)
-    assert not [found for found in json.loads(done.stdout)["programs"].values() if found[1]]
+    assert not differences(done)
     assert seals_that_proved(done.stderr) == 0
 
 
