@@ -158,11 +158,13 @@ static void read_notes(struct tm_image *core, Elf *elf, const Elf64_Phdr *segmen
     Elf_Data *data = elf_getdata_rawchunk(elf, segment->p_offset, size, ELF_T_NHDR);
     if (!data)
         return;
+    /* Paths outlive libelf's data, which is a copy where the notes are not aligned: so they are read where they stand. */
+    const uint8_t *notes = core->image + segment->p_offset;
     GElf_Nhdr note;
     size_t name, content, at = 0;
     while ((at = gelf_getnote(data, at, &note, &name, &content)) > 0) {
-        const uint8_t *bytes = (const uint8_t *)data->d_buf + content;
-        if (note.n_namesz != 5 || memcmp((const char *)data->d_buf + name, "CORE", 5) != 0)
+        const uint8_t *bytes = notes + content;
+        if (note.n_namesz != 5 || memcmp(notes + name, "CORE", 5) != 0)
             continue;
         if (note.n_type == NT_PRSTATUS)
             read_status(core, bytes, note.n_descsz);

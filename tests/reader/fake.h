@@ -76,6 +76,7 @@ struct fake_core {
     struct fake_segment segments[64];
     size_t count;
     enum fake_notes notes;
+    bool odd;      /* notes at an odd place of the file */
     uint64_t cut;  /* bytes of the file to keep; 0: all */
     bool many;     /* PN_XNUM */
     uint64_t size; /* of the file, after it was written */

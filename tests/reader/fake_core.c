@@ -91,6 +91,7 @@ const char *fake_core_write(struct fake_core *core)
     uint64_t header = sizeof(elf), at = (sizeof(elf) + headers * sizeof(Elf64_Phdr));
     Elf64_Phdr note = {.p_type = PT_NOTE, .p_filesz = notes_size};
     if (core->notes == FAKE_NOTES_FIRST) {
+        at += core->odd;
         note.p_offset = at;
         put(fd, header, &note, sizeof(note));
         put(fd, at, notes, notes_size);
@@ -113,6 +114,7 @@ const char *fake_core_write(struct fake_core *core)
         at += segment->file;
     }
     if (core->notes == FAKE_NOTES_LAST) {
+        at += core->odd;
         note.p_offset = at;
         put(fd, header, &note, sizeof(note));
         put(fd, at, notes, notes_size);
