@@ -31,9 +31,8 @@ static struct tm_index locations; /* that one, line -> location */
 /* Read without the lock. */
 static uint32_t generation = 1;
 static struct tm_index codes;     /* code object's address, tagged -> what is known of it while it lives */
-static struct tm_index paths;     /* path, tagged with its check -> stack */
 static struct tm_index positions; /* position, tagged with the generation -> location */
-static struct tm_index stacks;    /* parent, location -> stack */
+static struct tm_index stacks;    /* path, tagged with its check -> stack */
 static uint32_t next_position = 1;
 
 /* Tags of what is known of a code object. */
@@ -98,8 +97,7 @@ bool tm_intern_init(void)
 {
     struct tm_state *state = tm_runtime.state;
     if (!tm_index_init(&codes, 10) || !tm_index_init(&functions, 10) || !tm_index_init(&locations, 12) ||
-        !tm_index_init(&stacks, 13) || !tm_index_init(&paths, 14) || !tm_index_init(&positions, 12) ||
-        !tm_strings_init() ||
+        !tm_index_init(&stacks, 14) || !tm_index_init(&positions, 12) || !tm_strings_init() ||
         !tm_table_init(&state->locations, TM_CHUNK_LOCATIONS, sizeof(struct tm_location), LOCATION_CHUNK_SHIFT,
                        MAX_LOCATIONS) ||
         !tm_table_init(&state->stacks, TM_CHUNK_STACKS, sizeof(struct tm_stack), TM_STACK_CHUNK_SHIFT, TM_MAX_STACKS))
@@ -234,7 +232,7 @@ void tm_code_forget_all(void)
 
 uint32_t tm_intern_find(uint64_t path, uint32_t check)
 {
-    return tm_index_find(&paths, path, check);
+    return tm_index_find(&stacks, path, check);
 }
 
 /* Adds to an index that may forget: what belongs to code that has died is never asked for again, and rather than grow for
@@ -247,22 +245,14 @@ static void remember(struct tm_index *index, uint64_t key, uint32_t tag, uint32_
     tm_index_add(index, key, tag, value);
 }
 
-void tm_intern_remember(uint64_t path, uint32_t check, uint32_t stack)
+uint32_t tm_intern_stack(uint64_t path, uint32_t check, uint32_t parent, uint32_t location, const void *frame)
 {
-    tm_intern_lock();
-    if (!tm_index_find(&paths, path, check))
-        remember(&paths, path, check, stack);
-    tm_intern_unlock();
-}
-
-static uint32_t find_or_append_stack(uint32_t parent, uint32_t location, const tm_frame *frame)
-{
-    uint32_t stack = tm_index_find(&stacks, pair(parent, location), 0);
+    uint32_t stack = tm_index_find(&stacks, path, check);
     if (stack)
         return stack;
     const struct tm_stack *below = parent ? tm_table_at(&tm_runtime.state->stacks, parent) : NULL;
     stack = append_stack(parent, location, below ? below->depth + 1 : depth_from(frame));
-    return stack && tm_index_add(&stacks, pair(parent, location), 0, stack) ? stack : TM_STACK_NONE;
+    return stack && tm_index_add(&stacks, path, check, stack) ? stack : TM_STACK_NONE;
 }
 
 uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting)
@@ -282,15 +272,4 @@ uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting)
     tm_intern_unlock();
     tm_foreign_calls_redirect(); /* new code: a module may have been loaded */
     return location;
-}
-
-uint32_t tm_intern_stack(uint32_t parent, uint32_t location, const void *frame)
-{
-    uint32_t stack = tm_index_find(&stacks, pair(parent, location), 0);
-    if (stack)
-        return stack;
-    tm_intern_lock();
-    stack = find_or_append_stack(parent, location, frame);
-    tm_intern_unlock();
-    return stack;
 }

@@ -27,7 +27,7 @@ uint64_t tm_lines_work;
 
 /* First byte of an entry: 1, code: 4 bits, code units - 1: 3 bits. */
 enum {
-    CODE_ONE_LINE_0 = 10,
+    CODE_ONE_LINE_0 = 10, /* below: one byte of columns, and the line of the entry before; these three: two bytes */
     CODE_ONE_LINE_2 = 12,
     CODE_NO_COLUMNS = 13,
     CODE_LONG = 14,
@@ -55,13 +55,16 @@ static bool step(struct walk *walk)
     uint8_t head = walk->table[walk->at++];
     int kind = head >> 3 & 15;
     walk->end += (head & 7) + 1;
-    if (kind == CODE_NO_COLUMNS || kind == CODE_LONG)
-        walk->line += read_signed_varint(walk);
-    else if (kind >= CODE_ONE_LINE_0 && kind <= CODE_ONE_LINE_2)
+    if (kind < CODE_ONE_LINE_0) {
+        walk->at += 1;
+    } else if (kind <= CODE_ONE_LINE_2) {
+        walk->at += 2;
         walk->line += kind - CODE_ONE_LINE_0;
-    while (walk->at < walk->size &&
-           !(walk->table[walk->at] & 128)) /* columns; an entry's first byte has the high bit */
-        walk->at++;
+    } else if (kind <= CODE_LONG) {
+        walk->line += read_signed_varint(walk);
+        while (walk->at < walk->size && !(walk->table[walk->at] & 128)) /* columns; a first byte has the high bit */
+            walk->at++;
+    }
     walk->shown = kind == CODE_NONE || walk->line < 0 ? 0 : (uint32_t)walk->line;
     return true;
 }

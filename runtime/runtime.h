@@ -266,12 +266,11 @@ void tm_table_wipe(struct tm_table *table);
 bool tm_intern_init(void);
 /* The location of an instruction; 0: no memory.  *lasting: it stays so until the epoch changes. */
 uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting);
-/* The stack that was remembered for a path; TM_STACK_NONE: none.  No lock. */
+/* The stack that has a path; TM_STACK_NONE: none has it yet.  No lock. */
 uint32_t tm_intern_find(uint64_t path, uint32_t check);
-void tm_intern_remember(uint64_t path, uint32_t check, uint32_t stack);
-/* The stack that a location makes on top of `parent`; TM_STACK_NONE: no memory.  `frame`, which stands there, gives the
- * depth when the parent does not know it. */
-uint32_t tm_intern_stack(uint32_t parent, uint32_t location, const void *frame);
+/* The same under tm_intern_lock(), making it if need be, of a location on top of `parent`; TM_STACK_NONE: no memory.
+ * `frame`, which stands there, gives the depth when there is no parent to know it. */
+uint32_t tm_intern_stack(uint64_t path, uint32_t check, uint32_t parent, uint32_t location, const void *frame);
 /* Instructions lie in the block at this address: tm_code_died() when it is freed.  False: no memory. */
 bool tm_code_lies_at(uintptr_t address);
 /* A block that held a registered code object, or a copy of its bytecode, is about to be freed. */

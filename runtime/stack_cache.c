@@ -217,22 +217,26 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, const struc
 {
     struct tm_cached_frame *newest = thread->newest;
     struct tm_cached_frame *entry = newest;
-    while (entry - 1 > floor && !entry[-1].stack)
+    while (entry - 1 > floor && !(entry[-1].stack && newest->path))
         entry--;
-    uint32_t stack = entry[-1].stack;
+    uint32_t stack = newest->path ? entry[-1].stack : TM_STACK_NONE;
     /* Otherwise only the newest one's stack has all the frames that it shows; those below would lack some. */
     bool complete = stack || entry == &thread->cache[TM_CACHE_BOTTOM];
+    uint64_t path = complete ? entry[-1].path : tm_runtime.frame_limit;
+    uint32_t check = complete ? entry[-1].check : 0;
+    tm_intern_lock();
     for (; entry <= newest; entry++) {
         if (entry->location != TM_LOCATION_HIDDEN) {
-            stack = entry->location ? tm_intern_stack(stack, entry->location, entry->frame) : TM_STACK_NONE;
+            path = path_on(path, entry->location);
+            check = check_on(check, entry->location);
+            stack = entry->location ? tm_intern_stack(path, check, stack, entry->location, entry->frame) : TM_STACK_NONE;
             if (!stack)
-                return TM_STACK_NONE;
+                break;
         }
         if (complete || entry == newest)
             entry->stack = stack;
     }
-    if (newest->path)
-        tm_intern_remember(newest->path, newest->check, stack);
+    tm_intern_unlock();
     return stack;
 }
 
@@ -372,6 +376,19 @@ uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
     return tm_stack_move(thread, newest);
 }
 
+static uint32_t intern_single(uint32_t location, tm_frame *frame)
+{
+    uint64_t path = path_on(1, location);
+    uint32_t check = check_on(0, location);
+    uint32_t stack = tm_intern_find(path, check);
+    if (!stack) {
+        tm_intern_lock();
+        stack = tm_intern_stack(path, check, TM_STACK_NONE, location, frame);
+        tm_intern_unlock();
+    }
+    return stack;
+}
+
 /* With one frame the path of the newest shown frame is all there is. */
 static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
 {
@@ -387,7 +404,7 @@ static uint32_t resolve_single(struct tm_thread *thread, tm_frame *newest)
         return recent->stack; /* under frames that are not shown */
     bool steady = !tm_frame_is_unsteady(frame);
     uint32_t location = find_location(thread, code, instruction, steady);
-    uint32_t stack = location ? tm_intern_stack(TM_STACK_NONE, location, frame) : TM_STACK_NONE;
+    uint32_t stack = location ? intern_single(location, frame) : TM_STACK_NONE;
     if (recent->instruction == instruction)
         recent->stack = stack;
     if (!stack)
