@@ -17,8 +17,10 @@
  *
  * and, with TM_FRAMES_CAN_BE_SEALED, for seals.h:
  *
- *   tm_frame_free_place(frame, callee)    the place behind the end of a frame's value stack, if it waits for this callee in
- *                                         an instruction that has taken an operand from there; otherwise NULL
+ *   tm_frame_free_place(frame, callee)    3.11+: the place behind the end of a frame's value stack, if it waits for this
+ *                                         callee in an instruction that has taken an operand from there; otherwise NULL
+ *   tm_frame_mark(frame), tm_frame_is_marked(frame)    before 3.11 (TM_FRAMES_CAN_BE_MARKED): leaves a mark that is there as
+ *                                         long as the call lasts that the frame is of; false: this frame cannot have one
  *
  * Walking one's own frames is safe while detached from the interpreter: only the thread itself pushes and pops them
  * (python/cpython gh-155725 relies on the same).

@@ -44,6 +44,26 @@ static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instr
     return (intptr_t)(instruction - ((uintptr_t)code << 17));
 }
 
+#define TM_FRAMES_CAN_BE_SEALED 1
+#define TM_FRAMES_CAN_BE_MARKED 1
+
+/* f_trace_lines is 1 in each new frame (Objects/frameobject.c, _PyFrame_New_NoTrack), and all that is asked of it is whether
+ * it is 0.  A generator's frame lives longer than the call that resumes it. */
+#define TM_FRAME_MARK 2
+
+static inline bool tm_frame_mark(tm_frame *frame)
+{
+    if (frame->f_gen || frame->f_trace_lines != 1)
+        return false;
+    frame->f_trace_lines = TM_FRAME_MARK;
+    return true;
+}
+
+static inline bool tm_frame_is_marked(const tm_frame *frame)
+{
+    return frame->f_trace_lines == TM_FRAME_MARK;
+}
+
 static inline size_t tm_code_units(const PyCodeObject *code)
 {
     return (size_t)PyBytes_GET_SIZE(code->co_code);

@@ -29,6 +29,16 @@ void tm_seals_forget(struct tm_thread *thread)
 #define LOWEST_PRICE 16
 #define HIGHEST_PRICE 4096
 
+#ifdef TM_FRAMES_CAN_BE_MARKED
+
+static bool put(struct tm_thread *thread, struct tm_cached_frame *entry)
+{
+    (void)thread;
+    return tm_seal_is_intact(entry, entry[1].frame) || tm_frame_mark(entry[1].frame);
+}
+
+#else
+
 /* No address (those have 17 equal bits at the top), so no object; and no small number, which 3.14's stacks may hold. */
 #define SEAL_PREFIX (UINT64_C(0x5ea1) << 48)
 
@@ -42,15 +52,8 @@ static uint64_t new_value(struct tm_thread *thread)
     return thread->next_seal++;
 }
 
-static bool set(struct tm_thread *thread, struct tm_cached_frame *entry, uint32_t floor)
+static bool put(struct tm_thread *thread, struct tm_cached_frame *entry)
 {
-    if (entry->proven != TM_PROVES_NOTHING && *entry->seal_place == entry->seal) {
-        if (entry->proven <= floor)
-            return false;
-        entry->proven = floor;
-        return true;
-    }
-    entry->proven = TM_PROVES_NOTHING;
     /* Frames that tracebacks hide are of the interpreter's own making, and may wait from their beginning. */
     uint64_t *place =
         entry->location != TM_LOCATION_HIDDEN ? tm_frame_free_place(entry[0].frame, entry[1].frame) : NULL;
@@ -58,8 +61,22 @@ static bool set(struct tm_thread *thread, struct tm_cached_frame *entry, uint32_
         return false;
     entry->seal_place = place;
     entry->seal = *place = new_value(thread);
-    entry->proven = floor;
     return true;
+}
+
+#endif
+
+static bool set(struct tm_thread *thread, struct tm_cached_frame *entry, uint32_t floor)
+{
+    if (entry->proven != TM_PROVES_NOTHING && tm_seal_is_intact(entry, entry[1].frame)) {
+        if (entry->proven <= floor)
+            return false;
+        entry->proven = floor;
+        return true;
+    }
+    bool sealed = put(thread, entry);
+    entry->proven = sealed ? floor : TM_PROVES_NOTHING;
+    return sealed;
 }
 
 void tm_seals_set(struct tm_thread *thread, struct tm_cached_frame *lowest, struct tm_cached_frame *highest,

@@ -15,13 +15,16 @@
  * was known of its callers when the seal was set is still true.  Verifying a stack ends there, after two or three frames
  * instead of all that a traceback shows.
  *
+ * Before 3.11 each call is a C call, and frames do not say where their stacks end.  But each call of a function has a frame
+ * object that is its own until it returns, and one of whose fields is never asked whether it is 1 or 2.  So the seal of a
+ * waiting frame is a mark in the frame that it waits for: as long as it is there, this is the same call.
+ *
  * Waiting frames have one way to change nevertheless: a debugger's jump, the assignment to frame.f_lineno, which CPython
  * allows to trace functions only.  So while a trace function runs, seals count for nothing.
  *
  * Only instructions that take an operand off the stack will do: a frame that waits for a generator is sealed if it sends
- * (await, yield from), not if it iterates (FOR_ITER leaves its iterator where it is).  Nothing is sealed
+ * (await, yield from; from 3.12 on), not if it iterates (FOR_ITER leaves its iterator where it is).  Nothing is sealed
  *
- *   - before 3.11, where each call is a C call and frames do not say where their stacks end;
  *   - in builds without the GIL, whose collector visits the free places, too (3.13's and 3.14's _PyFrame_Initialize says so);
  *   - where the JIT may be on (3.13 and newer, only if CPython was configured with one): it keeps values in registers.
  */
@@ -39,15 +42,30 @@
 void tm_seals_check(const struct tm_thread *thread, const struct tm_cached_frame *entry, uint32_t floor);
 #endif
 
-/* Is an entry, whose frame is on the stack, unchanged, with a seal that proves all links down to the entry `floor`? */
+#ifdef TM_FRAMES_CAN_BE_SEALED
+/* Of a frame that was sealed, at the same instruction; `callee`: the frame that it waits for, NULL if that is not known. */
+static TM_ALWAYS_INLINE bool tm_seal_is_intact(const struct tm_cached_frame *entry, const tm_frame *callee)
+{
+#ifdef TM_FRAMES_CAN_BE_MARKED
+    (void)entry;
+    return callee && tm_frame_is_marked(callee);
+#else
+    (void)callee;
+    return *entry->seal_place == entry->seal;
+#endif
+}
+#endif
+
+/* Is an entry, whose frame is on the stack, unchanged, with a seal that proves all links down to the entry `floor`?
+ * `callee`: see tm_seal_is_intact(). */
 static TM_ALWAYS_INLINE bool tm_seal_proves(const struct tm_thread *thread, const struct tm_cached_frame *entry,
-                                            uint32_t floor)
+                                            const tm_frame *callee, uint32_t floor)
 {
 #ifdef TM_FRAMES_CAN_BE_SEALED
     /* In this order: only in a frame of the same code the place is in the frame. */
     bool proves = TM_LIKELY(entry->proven <= floor) &&
                   TM_LIKELY(tm_frame_instruction(entry->frame) == entry->instruction) &&
-                  TM_LIKELY(*entry->seal_place == entry->seal);
+                  TM_LIKELY(tm_seal_is_intact(entry, callee));
 #ifdef TM_CHECK_SEALS
     if (proves)
         tm_seals_check(thread, entry, floor);
@@ -55,7 +73,7 @@ static TM_ALWAYS_INLINE bool tm_seal_proves(const struct tm_thread *thread, cons
     (void)thread;
     return proves;
 #else
-    (void)thread, (void)entry, (void)floor;
+    (void)thread, (void)entry, (void)callee, (void)floor;
     return false;
 #endif
 }

@@ -99,14 +99,15 @@ static TM_ALWAYS_INLINE struct tm_cached_frame *verify(struct tm_thread *thread,
     struct tm_cached_frame *changed = newest + 1;
     struct tm_cached_frame *entry = newest;
     const struct tm_cached_frame *floor = &thread->cache[newest->floor];
-    const tm_frame *frame = newest->frame;
+    const tm_frame *frame = newest->frame, *callee = NULL;
     for (; entry != floor; entry--) {
-        if (tm_seal_proves(thread, entry, newest->floor))
+        if (tm_seal_proves(thread, entry, callee, newest->floor))
             break;
         if (tm_frame_instruction(frame) != entry->instruction)
             changed = entry;
         if (TM_UNLIKELY((void *)tm_frame_older(frame) != entry[-1].frame))
             return NULL;
+        callee = frame;
         frame = entry[-1].frame;
     }
     seal(thread, entry + 1, (changed <= newest ? changed : newest) - 1, entry, floor);
@@ -229,7 +230,8 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, const struc
         if (entry->location != TM_LOCATION_HIDDEN) {
             path = path_on(path, entry->location);
             check = check_on(check, entry->location);
-            stack = entry->location ? tm_intern_stack(path, check, stack, entry->location, entry->frame) : TM_STACK_NONE;
+            stack =
+                entry->location ? tm_intern_stack(path, check, stack, entry->location, entry->frame) : TM_STACK_NONE;
             if (!stack)
                 break;
         }
@@ -355,23 +357,11 @@ uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
             return verify_called(thread, newest);
     }
 
-    const struct tm_cached_frame *floor = &thread->cache[entry->floor];
-    struct tm_cached_frame *caller = entry - 1;
-    const tm_frame *frame = newest;
-#pragma GCC unroll 2
-    for (; caller != floor; caller--) {
-        if (TM_UNLIKELY((void *)tm_frame_older(frame) != caller->frame))
-            return tm_stack_resolve(thread, newest);
-        if (tm_seal_proves(thread, caller, entry->floor))
-            break;
-        frame = caller->frame;
-        if (TM_UNLIKELY(tm_frame_instruction(frame) != caller->instruction))
-            return verify_slowly(thread, newest, entry, 0);
-    }
-    /* The oldest frame that a traceback shows must be linked to what lies below it, whatever that is. */
-    if (TM_UNLIKELY((void *)tm_frame_older(frame) != caller->frame))
+    struct tm_cached_frame *changed = verify(thread, entry);
+    if (TM_UNLIKELY(!changed))
         return tm_stack_resolve(thread, newest);
-    seal(thread, caller + 1, entry - 1, caller, floor);
+    if (changed < entry)
+        return rebuild(thread, changed, entry, 0);
     thread->newest = entry;
     return tm_stack_move(thread, newest);
 }

@@ -22,7 +22,7 @@ LONG_MODULES = ["test_asyncgen", "test_asyncio", "test_bdb", "test_decimal", "te
 @pytest.fixture(scope="module")
 def checking(python, tmp_path_factory):
     """An environment in which the interpreter loads a checking runtime."""
-    if python.info < (3, 11) or python.free_threaded:
+    if python.free_threaded:
         pytest.skip("seals.h says why frames are not sealed here")
     library = tmp_path_factory.mktemp("checking")
     package = library / "python" / "tm"
@@ -60,6 +60,12 @@ def test_seals_prove_what_they_should(python, checking, frames):
     done = traced_process.run(python.executable, "differential", frames, 3000 if traced_process.LONG else 300, frames=frames,
                               env=checking, text=True)
     assert not differences(done)
+    assert seals_that_proved(done.stderr) > 10000
+
+
+def test_programs_do_not_see_marks(python, checking):
+    """GIVEN frames that were marked, and some that are not to be traced by lines / THEN that is what they see"""
+    done = traced_process.run(python.executable, "trace_lines", frames=25, env=checking, text=True)
     assert seals_that_proved(done.stderr) > 10000
 
 
