@@ -11,8 +11,8 @@
  * next code at the same address gets new numbers.  Nothing stale can name a wrong line.  Should a program make so many
  * code objects that the numbers run out, a new generation of them begins.
  *
- * The ways from a position to its location and from a path to its stack are read without the lock.  They may forget: then
- * location and stack are found again by what they are.  So programs that make code all day do not make the table grow.
+ * The ways from a position to its location and from a path to its stack are read without the lock.  The former may forget:
+ * then the location is found again by what it is.  So programs that make code all day do not make the index grow.
  */
 #include "intern.h"
 #include "lines.h"
@@ -235,16 +235,6 @@ uint32_t tm_intern_find(uint64_t path, uint32_t check)
     return tm_index_find(&stacks, path, check);
 }
 
-/* Adds to an index that may forget: what belongs to code that has died is never asked for again, and rather than grow for
- * it, a big index begins anew.  Without the entry: slower, not wrong. */
-static void remember(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t value)
-{
-    if (tm_index_is_full(index) && tm_index_capacity(index) >= FORGETFUL_CAPACITY &&
-        tm_index_capacity(index) >= 8 * tm_runtime.state->stacks.count)
-        tm_index_clear(index);
-    tm_index_add(index, key, tag, value);
-}
-
 uint32_t tm_intern_stack(uint64_t path, uint32_t check, uint32_t parent, uint32_t location, const void *frame)
 {
     uint32_t stack = tm_index_find(&stacks, path, check);
@@ -253,6 +243,16 @@ uint32_t tm_intern_stack(uint64_t path, uint32_t check, uint32_t parent, uint32_
     const struct tm_stack *below = parent ? tm_table_at(&tm_runtime.state->stacks, parent) : NULL;
     stack = append_stack(parent, location, below ? below->depth + 1 : depth_from(frame));
     return stack && tm_index_add(&stacks, path, check, stack) ? stack : TM_STACK_NONE;
+}
+
+/* Positions of code that has died are never asked for again, and rather than grow for them, a big index begins anew.  Without
+ * the entry: slower, not wrong. */
+static void remember_location(uint32_t position, uint32_t location)
+{
+    if (tm_index_is_full(&positions) && tm_index_capacity(&positions) >= FORGETFUL_CAPACITY &&
+        tm_index_capacity(&positions) >= 8 * tm_runtime.state->stacks.count)
+        tm_index_clear(&positions);
+    tm_index_add(&positions, position, generation, location);
 }
 
 uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting)
@@ -268,7 +268,7 @@ uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting)
     tm_intern_lock();
     location = intern_location(code, instruction, position && tag == generation);
     if (location && position && tag == generation && !tm_index_find(&positions, position, tag))
-        remember(&positions, position, tag, location);
+        remember_location(position, location);
     tm_intern_unlock();
     tm_foreign_calls_redirect(); /* new code: a module may have been loaded */
     return location;

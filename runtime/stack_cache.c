@@ -368,7 +368,7 @@ uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
 
 static uint32_t intern_single(uint32_t location, tm_frame *frame)
 {
-    uint64_t path = path_on(1, location);
+    uint64_t path = path_on(tm_runtime.frame_limit, location);
     uint32_t check = check_on(0, location);
     uint32_t stack = tm_intern_find(path, check);
     if (!stack) {
