@@ -34,7 +34,7 @@ void tm_seals_forget(struct tm_thread *thread)
 static bool put(struct tm_thread *thread, struct tm_cached_frame *entry)
 {
     (void)thread;
-    return tm_seal_is_intact(entry, entry[1].frame) || tm_frame_mark(entry[1].frame);
+    return tm_seal_is_intact(entry) || tm_frame_mark(entry[1].frame);
 }
 
 #else
@@ -68,7 +68,7 @@ static bool put(struct tm_thread *thread, struct tm_cached_frame *entry)
 
 static bool set(struct tm_thread *thread, struct tm_cached_frame *entry, uint32_t floor)
 {
-    if (entry->proven != TM_PROVES_NOTHING && tm_seal_is_intact(entry, entry[1].frame)) {
+    if (entry->proven != TM_PROVES_NOTHING && tm_seal_is_intact(entry)) {
         if (entry->proven <= floor)
             return false;
         entry->proven = floor;
@@ -84,7 +84,7 @@ void tm_seals_set(struct tm_thread *thread, struct tm_cached_frame *lowest, stru
 {
     bool any = false;
     thread->seal_credit = 0;
-    if (!allowed)
+    if (!allowed || lowest > highest)
         return;
     for (struct tm_cached_frame *entry = lowest; entry <= highest; entry++)
         any |= set(thread, entry, floor);

@@ -43,29 +43,27 @@ void tm_seals_check(const struct tm_thread *thread, const struct tm_cached_frame
 #endif
 
 #ifdef TM_FRAMES_CAN_BE_SEALED
-/* Of a frame that was sealed, at the same instruction; `callee`: the frame that it waits for, NULL if that is not known. */
-static TM_ALWAYS_INLINE bool tm_seal_is_intact(const struct tm_cached_frame *entry, const tm_frame *callee)
+/* Of a frame that was sealed, at the same instruction; the entry above is that of the frame it waits for. */
+static TM_ALWAYS_INLINE bool tm_seal_is_intact(const struct tm_cached_frame *entry)
 {
 #ifdef TM_FRAMES_CAN_BE_MARKED
-    (void)entry;
-    return callee && tm_frame_is_marked(callee);
+    return tm_frame_is_marked(entry[1].frame);
 #else
-    (void)callee;
     return *entry->seal_place == entry->seal;
 #endif
 }
 #endif
 
-/* Is an entry, whose frame is on the stack, unchanged, with a seal that proves all links down to the entry `floor`?
- * `callee`: see tm_seal_is_intact(). */
+/* Is an entry, whose frame is on the stack and waits for that of the entry above, unchanged, with a seal that proves all links
+ * down to the entry `floor`? */
 static TM_ALWAYS_INLINE bool tm_seal_proves(const struct tm_thread *thread, const struct tm_cached_frame *entry,
-                                            const tm_frame *callee, uint32_t floor)
+                                            uint32_t floor)
 {
 #ifdef TM_FRAMES_CAN_BE_SEALED
     /* In this order: only in a frame of the same code the place is in the frame. */
     bool proves = TM_LIKELY(entry->proven <= floor) &&
                   TM_LIKELY(tm_frame_instruction(entry->frame) == entry->instruction) &&
-                  TM_LIKELY(tm_seal_is_intact(entry, callee));
+                  TM_LIKELY(tm_seal_is_intact(entry));
 #ifdef TM_CHECK_SEALS
     if (proves)
         tm_seals_check(thread, entry, floor);
@@ -73,7 +71,7 @@ static TM_ALWAYS_INLINE bool tm_seal_proves(const struct tm_thread *thread, cons
     (void)thread;
     return proves;
 #else
-    (void)thread, (void)entry, (void)callee, (void)floor;
+    (void)thread, (void)entry, (void)floor;
     return false;
 #endif
 }

@@ -77,40 +77,28 @@ static TM_NOINLINE uint32_t find_location(struct tm_thread *thread, PyCodeObject
 
 /* ---- verifying ------------------------------------------------------------------------------------------------------------------ */
 
-/* Entries `lowest` to `highest` were looked at one by one, down to `stopped`: its seal proved the rest, or it is `floor`. */
-static TM_ALWAYS_INLINE void seal(struct tm_thread *thread, struct tm_cached_frame *lowest,
-                                  struct tm_cached_frame *highest, const struct tm_cached_frame *stopped,
-                                  const struct tm_cached_frame *floor)
-{
-#ifdef TM_FRAMES_CAN_BE_SEALED
-    if (lowest < highest && TM_UNLIKELY((thread->seal_credit += (uint32_t)(highest - lowest)) >= thread->seal_price))
-        tm_seals_set(thread, lowest, highest, stopped == floor ? (uint32_t)(floor - thread->cache) : stopped->proven);
-#else
-    (void)thread, (void)lowest, (void)highest, (void)stopped, (void)floor;
-#endif
-}
-
 /*
  * Verifies an entry, which is known to be on the stack, and those below it.  Returns the lowest one whose instruction
  * changed, the entry above if none did, and NULL if the frames are no longer linked like that.
+ *
+ * Which frames have moved cannot be foreseen, here and below: so there are as few branches on it as can be.
  */
 static TM_ALWAYS_INLINE struct tm_cached_frame *verify(struct tm_thread *thread, struct tm_cached_frame *newest)
 {
-    struct tm_cached_frame *changed = newest + 1;
-    struct tm_cached_frame *entry = newest;
     const struct tm_cached_frame *floor = &thread->cache[newest->floor];
-    const tm_frame *frame = newest->frame, *callee = NULL;
-    for (; entry != floor; entry--) {
-        if (tm_seal_proves(thread, entry, callee, newest->floor))
-            break;
-        if (tm_frame_instruction(frame) != entry->instruction)
-            changed = entry;
-        if (TM_UNLIKELY((void *)tm_frame_older(frame) != entry[-1].frame))
+    struct tm_cached_frame *entry = newest, *changed = newest + 1;
+    do {
+        changed = tm_frame_instruction(entry->frame) != entry->instruction ? entry : changed;
+        if (TM_UNLIKELY((void *)tm_frame_older(entry->frame) != entry[-1].frame))
             return NULL;
-        callee = frame;
-        frame = entry[-1].frame;
-    }
-    seal(thread, entry + 1, (changed <= newest ? changed : newest) - 1, entry, floor);
+        entry--;
+    } while (entry != floor && !tm_seal_proves(thread, entry, newest->floor));
+#ifdef TM_FRAMES_CAN_BE_SEALED
+    thread->seal_credit += (uint32_t)(newest - entry) - 1;
+    if (TM_UNLIKELY(thread->seal_credit >= thread->seal_price))
+        tm_seals_set(thread, entry + 1, (changed < newest ? changed : newest) - 1,
+                     entry == floor ? newest->floor : entry->proven);
+#endif
     return changed;
 }
 
@@ -148,26 +136,33 @@ static TM_ALWAYS_INLINE void stand_on(struct tm_cached_frame *entry, uint32_t lo
         path = path && location ? path_on(path, location) : 0;
         check = check_on(check, location);
     }
+    uint32_t same = (entry->path == path) & (entry->check == check) & (path != 0);
     entry->location = location;
-    if (entry->path != path || entry->check != check || !path) {
-        entry->path = path;
-        entry->check = check;
-        entry->stack = TM_STACK_NONE;
-    }
+    entry->path = path;
+    entry->check = check;
+    entry->stack &= -same; /* otherwise TM_STACK_NONE */
+}
+
+/* The entry above which frames must be verified for a traceback of this one, down to which `frames` are shown. */
+static TM_ALWAYS_INLINE uint32_t floor_of(const struct tm_thread *thread, const struct tm_cached_frame *entry,
+                                          uint32_t frames)
+{
+    if (TM_LIKELY(frames <= tm_runtime.frame_limit))
+        return TM_CACHE_BOTTOM - 1;
+    const struct tm_cached_frame *floor = &thread->cache[entry[-1].floor];
+    while (floor + 1 != entry && frames - floor[1].frames >= tm_runtime.frame_limit)
+        floor++;
+    return (uint32_t)(floor - thread->cache);
 }
 
 /* Writes the entry for a frame, on top of the entry below. */
 static TM_ALWAYS_INLINE void set(struct tm_thread *thread, struct tm_cached_frame *entry, tm_frame *frame,
                                  uintptr_t instruction, uint32_t location)
 {
-    uint32_t frames = entry[-1].frames + (location != TM_LOCATION_HIDDEN);
-    const struct tm_cached_frame *floor = &thread->cache[entry[-1].floor];
-    while (floor + 1 != entry && frames - floor[1].frames >= tm_runtime.frame_limit)
-        floor++;
     entry->frame = frame;
     entry->instruction = instruction;
-    entry->frames = frames;
-    entry->floor = (uint32_t)(floor - thread->cache);
+    entry->frames = entry[-1].frames + (location != TM_LOCATION_HIDDEN);
+    entry->floor = floor_of(thread, entry, entry->frames);
     entry->proven = TM_PROVES_NOTHING;
     stand_on(entry, location);
     thread->hint[hint_of(frame)] = (uint32_t)(entry - thread->cache);
@@ -351,11 +346,9 @@ uint32_t tm_stack_move(struct tm_thread *thread, tm_frame *newest)
 uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
 {
     struct tm_cached_frame *entry = thread->newest;
-    if (entry->frame != newest) {
-        entry--;
-        if (entry->frame != newest)
-            return verify_called(thread, newest);
-    }
+    entry -= entry->frame != newest; /* has it returned? */
+    if (entry->frame != newest)
+        return verify_called(thread, newest);
 
     struct tm_cached_frame *changed = verify(thread, entry);
     if (TM_UNLIKELY(!changed))

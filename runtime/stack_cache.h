@@ -50,7 +50,7 @@ static TM_ALWAYS_INLINE uint32_t tm_stack_cached(struct tm_thread *thread, tm_fr
         const struct tm_cached_frame *entry = thread->newest;
         bool proven = TM_LIKELY(entry->frame == newest) &&
                       TM_LIKELY((void *)tm_frame_older(newest) == entry[-1].frame) &&
-                      tm_seal_proves(thread, &entry[-1], newest, entry->floor);
+                      tm_seal_proves(thread, &entry[-1], entry->floor);
         if (TM_UNLIKELY(!proven))
             return tm_stack_verify(thread, newest);
         if (TM_LIKELY(entry->instruction == tm_frame_instruction(newest)) && TM_LIKELY(entry->stack))
