@@ -143,14 +143,13 @@ static TM_ALWAYS_INLINE void stand_on(struct tm_cached_frame *entry, uint32_t lo
     entry->stack &= -same; /* otherwise TM_STACK_NONE */
 }
 
-/* The entry above which frames must be verified for a traceback of this one, down to which `frames` are shown. */
-static TM_ALWAYS_INLINE uint32_t floor_of(const struct tm_thread *thread, const struct tm_cached_frame *entry,
-                                          uint32_t frames)
+/* The floor of an entry whose `frames` are known. */
+static TM_ALWAYS_INLINE uint32_t floor_of(const struct tm_thread *thread, const struct tm_cached_frame *entry)
 {
-    if (TM_LIKELY(frames <= tm_runtime.frame_limit))
+    if (TM_LIKELY(entry->frames <= tm_runtime.frame_limit))
         return TM_CACHE_BOTTOM - 1;
     const struct tm_cached_frame *floor = &thread->cache[entry[-1].floor];
-    while (floor + 1 != entry && frames - floor[1].frames >= tm_runtime.frame_limit)
+    while (floor + 1 != entry && entry->frames - floor[1].frames >= tm_runtime.frame_limit)
         floor++;
     return (uint32_t)(floor - thread->cache);
 }
@@ -162,7 +161,7 @@ static TM_ALWAYS_INLINE void set(struct tm_thread *thread, struct tm_cached_fram
     entry->frame = frame;
     entry->instruction = instruction;
     entry->frames = entry[-1].frames + (location != TM_LOCATION_HIDDEN);
-    entry->floor = floor_of(thread, entry, entry->frames);
+    entry->floor = floor_of(thread, entry);
     entry->proven = TM_PROVES_NOTHING;
     stand_on(entry, location);
     thread->hint[hint_of(frame)] = (uint32_t)(entry - thread->cache);
@@ -292,14 +291,6 @@ static uint32_t rebuild(struct tm_thread *thread, struct tm_cached_frame *change
     return stack_of_newest(thread);
 }
 
-/* Entry `base` is on the stack, pending frames go on top of it. */
-static TM_NOINLINE uint32_t verify_slowly(struct tm_thread *thread, tm_frame *newest, struct tm_cached_frame *base,
-                                          uint32_t pending)
-{
-    struct tm_cached_frame *changed = verify(thread, base);
-    return changed ? rebuild(thread, changed, base, pending) : tm_stack_resolve(thread, newest);
-}
-
 /* Functions were called since the last time: they are placed on top of what is left of that stack. */
 static TM_NOINLINE uint32_t verify_called(struct tm_thread *thread, tm_frame *newest)
 {
@@ -324,7 +315,8 @@ static TM_NOINLINE uint32_t verify_called(struct tm_thread *thread, tm_frame *ne
         }
     }
     bool fits = entry + pending < thread->cache + thread->capacity;
-    return fits ? verify_slowly(thread, newest, entry, pending) : tm_stack_resolve(thread, newest);
+    struct tm_cached_frame *changed = fits ? verify(thread, entry) : NULL;
+    return changed ? rebuild(thread, changed, entry, pending) : tm_stack_resolve(thread, newest);
 }
 
 uint32_t tm_stack_move(struct tm_thread *thread, tm_frame *newest)
