@@ -83,14 +83,12 @@ void tm_seals_set(struct tm_thread *thread, struct tm_cached_frame *lowest, stru
                   uint32_t floor)
 {
     bool any = false;
-    thread->seal_credit = 0;
-    if (!allowed || lowest > highest)
-        return;
-    for (struct tm_cached_frame *entry = lowest; entry <= highest; entry++)
+    for (struct tm_cached_frame *entry = lowest; allowed && entry <= highest; entry++)
         any |= set(thread, entry, floor);
-    if (any)
+    thread->seal_credit = 0;
+    if (any || !thread->seal_price) /* 0: a new thread's */
         thread->seal_price = LOWEST_PRICE;
-    else if (thread->seal_price < HIGHEST_PRICE)
+    else if (lowest <= highest && thread->seal_price < HIGHEST_PRICE)
         thread->seal_price = 2 * thread->seal_price + LOWEST_PRICE;
 }
 
