@@ -12,7 +12,7 @@ from test_sanitized import ROOT, headers_of
 
 # CPython's own tests of what ends frames and resumes them.  "LONG" runs take some that last.
 MODULES = ["test_generators", "test_coroutines", "test_sys_settrace", "test_contextlib", "test_raise"]
-LONG_MODULES = ["test_asyncgen", "test_asyncio", "test_bdb", "test_decimal", "test_descr",
+LONG_MODULES = ["test_asyncgen", "test_asyncio", "test_bdb", "test_concurrent_futures", "test_decimal", "test_descr",
                 "test_email", "test_exception_group", "test_except_star", "test_frame", "test_functools", "test_gc",
                 "test_inspect", "test_itertools", "test_json", "test_logging", "test_monitoring", "test_pdb", "test_pickle",
                 "test_re", "test_sys_setprofile", "test_threading", "test_traceback", "test_typing", "test_unittest",
@@ -49,7 +49,7 @@ def seals_that_proved(printed):
     return int(found.group(1))
 
 
-@pytest.mark.parametrize("frames", [5, 25, 100])
+@pytest.mark.parametrize("frames", [2, 5, 25, 100])
 def test_seals_prove_what_they_should(python, checking, frames):
     """
     GIVEN programs whose frames come and go in every way, with exceptions through all kinds of calls, and a debugger that
