@@ -39,7 +39,7 @@ def namespaces():
 @pytest.fixture
 def inside(namespaces, newest, tmp_path):
     """inside(command...): the pid, as seen from here, of a program that runs there below that command."""
-    root = tmp_path / "root"
+    root = tmp_path / "inside"
     root.mkdir()
     code = "import sys; print(sys.base_prefix); print(sys.executable)"
     prefix, executable = subprocess.check_output([newest.executable, "-c", code], text=True).splitlines()
@@ -71,7 +71,7 @@ def inside(namespaces, newest, tmp_path):
 
 COMMANDS = [["top", "2"], ["top", "1", "--stop"], ["info"], ["report", "--limit", "1"]]
 HOLDS = re.compile(
-    r"/root/app\.py:2: size=4\S* [KM]iB, count=\d+, average=\S+ \S+\n"
+    r"/inside/app\.py:2: size=4\S* [KM]iB, count=\d+, average=\S+ \S+\n"
     r"    kept = \[bytes\(4096\) for _ in range\(999\)\]  # a line that is only inside\n"
 )
 
