@@ -90,7 +90,7 @@ static bool create_table(void)
     state->table_bytes = chunk->bytes;
     state->shard_count = TM_SHARDS;
 #ifdef Py_GIL_DISABLED
-    tm_runtime.many_gils = 1; /* none is as good as many: nobody owns the first shard */
+    tm_runtime.epoch |= TM_MANY_GILS; /* none is as good as many: nobody owns the first shard */
 #endif
 
     struct tm_chunk *map =
@@ -119,9 +119,9 @@ static bool create_table(void)
 static void set_tracing(uint32_t tracing)
 {
     if (tracing)
-        __atomic_fetch_or(&tm_runtime.epoch, 1, __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&tm_runtime.epoch, TM_TRACING, __ATOMIC_SEQ_CST);
     else
-        __atomic_fetch_and(&tm_runtime.epoch, ~UINT64_C(1), __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&tm_runtime.epoch, ~(uint64_t)TM_TRACING, __ATOMIC_SEQ_CST);
     tm_runtime.state->tracing = tracing;
     tm_threads_quiesce();
 }

@@ -51,6 +51,18 @@
 #define TM_TSTATE_ACCESSOR _PyThreadState_UncheckedGet
 #endif
 
+#if defined(TM_FRAMES_CAN_BE_SEALED) && PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030E0000
+/* A frame that runs, or waits for C, has a stacktop of -1; any other number below 0 would do ("having stacktop <= 0 ensures that
+ * invalid values are not visible to the cycle GC", pycore_frame.h; frameobject.c asks whether it is 0).  What ends that writes
+ * another one: a call of a Python function in the same loop, a yield, a return, a call of a trace function. */
+#define TM_FRAMES_CAN_BE_STAMPED 1
+
+static inline bool tm_frame_runs(const tm_frame *frame)
+{
+    return frame->stacktop < 0;
+}
+#endif
+
 /* Frozen into the interpreter's static data; before 3.12 that cannot be told. */
 static inline bool tm_code_never_dies(PyCodeObject *code)
 {

@@ -131,7 +131,7 @@ static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
 
 static TM_ALWAYS_INLINE bool many_gils(void)
 {
-    return __atomic_load_n(&tm_runtime.many_gils, __ATOMIC_RELAXED);
+    return tm_epoch() & TM_MANY_GILS;
 }
 
 /* Does a holder of this thread state own the first shard? */
@@ -152,7 +152,7 @@ static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
     }
     if (!tstate || tstate->interp == main)
         return !many_gils(); /* no thread state: before or after everything else, or a mistake */
-    __atomic_store_n(&tm_runtime.many_gils, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&tm_runtime.epoch, TM_MANY_GILS, __ATOMIC_SEQ_CST);
     return false;
 #else
     (void)tstate;
@@ -259,7 +259,7 @@ static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
 /* A slot without flags, of a block whose size it holds. */
 static TM_ALWAYS_INLINE bool is_ordinary(uint64_t slot)
 {
-    return slot - 1 < TM_SLOT_CODE - 1 && (slot & TM_SLOT_SIZE_MASK) != TM_SLOT_SIZE_BIG;
+    return slot - 1 < TM_SLOT_CODE - 1 && (uint32_t)slot != TM_SLOT_SIZE_BIG;
 }
 
 /* Takes a block out of the map and gives its slot's value; 0: it was not there. */
@@ -436,10 +436,8 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
 {
     const PyMemAllocatorEx *below = &original[domain];
     /* Before the block is freed: afterwards another thread may own its slot (the reverse order loses traces). */
-    if (TM_LIKELY(block != NULL) && tm_is_tracing()) {
-        if (!has_common_case(domain) || TM_UNLIKELY(many_gils()))
-            return free_slowly(domain, block);
-        uint64_t *slot = tm_map_find_slot((uintptr_t)block);
+    if (has_common_case(domain) && TM_LIKELY((tm_epoch() & (TM_TRACING | TM_MANY_GILS)) == TM_TRACING)) {
+        uint64_t *slot = tm_map_find_slot((uintptr_t)block); /* that of NULL is empty, if there is one */
         uint64_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
         if (TM_LIKELY(is_ordinary(value))) {
             __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
@@ -447,6 +445,8 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
         } else if (value) {
             return free_slowly(domain, block);
         }
+    } else if (block && tm_is_tracing()) {
+        return free_slowly(domain, block);
     }
     below->free(below->ctx, block);
 }

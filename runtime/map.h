@@ -21,7 +21,7 @@ void tm_map_visit(void (*visit)(uintptr_t, uint64_t, uint64_t, void *), void *ar
 static TM_ALWAYS_INLINE uint64_t *tm_map_find_slot(uintptr_t address)
 {
     uint64_t first = address >> (TM_LEAF_ADDRESS_BITS + TM_DIRECTORY_BITS);
-    if (TM_UNLIKELY(first >> TM_DIRECTORY_BITS))
+    if (TM_UNLIKELY(first >= UINT64_C(1) << TM_DIRECTORY_BITS))
         return NULL; /* more than 48 bits */
     const char *directory = (const char *)__atomic_load_n(&tm_runtime.map[first], __ATOMIC_ACQUIRE);
     if (TM_UNLIKELY(!directory))

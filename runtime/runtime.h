@@ -67,9 +67,10 @@ static TM_ALWAYS_INLINE bool tm_is_zero_before_writing(uint64_t *place)
 struct tm_cached_frame {
     void *frame;           /* the interpreter's frame */
     uintptr_t instruction; /* tm_frame_instruction() */
-    uint64_t *seal_place;  /* in the frame */
-    uint64_t seal;         /* intact: this stands there */
-    uint64_t path;         /* hash of all locations from the cache's beginning; 0: one of them has no number */
+    uint64_t seal;         /* intact: this stands ... */
+    uint64_t path;         /* hash of all locations from the cache's beginning */
+    uint32_t seal_offset;  /* ... here in the frame */
+    int32_t stamp;         /* seal of a frame that runs */
     uint32_t check;        /* 32 more bits of it */
     uint32_t stack;        /* TM_STACK_NONE: not asked for yet */
     uint32_t frames;       /* shown frames from the cache's beginning up to and including this one */
@@ -113,6 +114,7 @@ struct tm_thread {
     uint32_t capacity;
     uint32_t seal_credit; /* see seals.c */
     uint32_t seal_price;
+    uint32_t last_stamp;
     struct tm_thread *next; /* all threads ever, for quiescing */
     struct tm_thread *next_free;
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
@@ -139,17 +141,20 @@ static TM_ALWAYS_INLINE struct tm_thread *tm_thread_get(void)
 
 /* Read in every hook, written hardly ever. */
 struct tm_runtime {
-    /* Odd while tracing.  Goes up when a code object that stacks refer to dies, and at start() and clear(): what threads
-     * have cached is of an odd one, and so out of date at once when tracing stops. */
+    /* Goes up when a code object that stacks refer to dies, and at start() and clear(): what threads have cached is out of date
+     * then, and, as it is of an epoch with tracing, also when tracing stops.  Its lowest bits are flags. */
     uint64_t epoch;
     uint32_t frame_limit;
-    uint32_t many_gils; /* an interpreter other than the main one has been seen at work */
-    uint64_t *map;      /* first directory of the address map: data, not chunk */
+    uint64_t *map; /* first directory of the address map: data, not chunk */
     struct tm_state *state;
     uint64_t *totals[TM_SHARDS]; /* directories: data */
     uint64_t limit;              /* live bytes at which tm_limit_crossed() is called */
 };
 extern struct tm_runtime tm_runtime TM_HIDDEN;
+
+#define TM_TRACING 1
+#define TM_MANY_GILS 2 /* an interpreter other than the main one has been seen at work */
+#define TM_EPOCH 4     /* from one to the next */
 
 static TM_ALWAYS_INLINE uint64_t tm_epoch(void)
 {
@@ -159,13 +164,13 @@ static TM_ALWAYS_INLINE uint64_t tm_epoch(void)
 /* To be asked again after `busy` was set, where the answer matters. */
 static TM_ALWAYS_INLINE bool tm_is_tracing(void)
 {
-    return tm_epoch() & 1;
+    return tm_epoch() & TM_TRACING;
 }
 
 /* What was cached of code is out of date. */
 static inline void tm_next_epoch(void)
 {
-    __atomic_fetch_add(&tm_runtime.epoch, 2, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&tm_runtime.epoch, TM_EPOCH, __ATOMIC_SEQ_CST);
 }
 
 extern struct tm_root tm_root;

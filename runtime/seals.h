@@ -15,6 +15,11 @@
  * was known of its callers when the seal was set is still true.  Verifying a stack ends there, after two or three frames
  * instead of all that a traceback shows.
  *
+ * A frame that runs, or waits for C, does not say where its stack ends: up to 3.13 it has a -1 instead.  There we write another
+ * negative number, used once: a stamp.  It is gone when the frame ceases to: when it calls a Python function, yields, returns.
+ * So as long as it is there, all callers have waited, at whatever instruction the frame is now.  The newest frame gets a
+ * stamp whenever its stack was found; then the next allocations ask for nothing else.
+ *
  * Before 3.11 each call is a C call, and frames do not say where their stacks end.  But each call of a function has a frame
  * object that is its own until it returns, and one of whose fields is never asked whether it is 1 or 2.  So the seal of a
  * waiting frame is a mark in the frame that it waits for: as long as it is there, this is the same call.
@@ -37,10 +42,28 @@
 /* What an entry without a seal proves. */
 #define TM_PROVES_NOTHING UINT32_MAX
 
+/* That of an entry whose frame has none. */
+#define TM_NO_STAMP INT32_MAX
+
+/* Does the interpreter keep its frames up to date? */
+extern bool tm_seals_allowed TM_HIDDEN;
+
 #ifdef TM_CHECK_SEALS
 /* For tests: looks at all that a seal proves, and aborts if it is not so. */
 void tm_seals_check(const struct tm_thread *thread, const struct tm_cached_frame *entry, uint32_t floor);
+void tm_seals_check_newest(const struct tm_thread *thread, const struct tm_cached_frame *newest);
 #endif
+
+/* Of an entry whose frame is on the stack. */
+static TM_ALWAYS_INLINE bool tm_stamp_is_intact(const struct tm_cached_frame *entry)
+{
+#ifdef TM_FRAMES_CAN_BE_STAMPED
+    return ((const tm_frame *)entry->frame)->stacktop == entry->stamp;
+#else
+    (void)entry;
+    return false;
+#endif
+}
 
 #ifdef TM_FRAMES_CAN_BE_SEALED
 /* Of a frame that was sealed, at the same instruction; the entry above is that of the frame it waits for. */
@@ -49,7 +72,7 @@ static TM_ALWAYS_INLINE bool tm_seal_is_intact(const struct tm_cached_frame *ent
 #ifdef TM_FRAMES_CAN_BE_MARKED
     return tm_frame_is_marked(entry[1].frame);
 #else
-    return *entry->seal_place == entry->seal;
+    return *(const uint64_t *)((const char *)entry->frame + entry->seal_offset) == entry->seal;
 #endif
 }
 #endif
@@ -76,11 +99,49 @@ static TM_ALWAYS_INLINE bool tm_seal_proves(const struct tm_thread *thread, cons
 #endif
 }
 
+#ifdef TM_FRAMES_CAN_BE_STAMPED
+/* Stamps the frame of an entry, which runs.  Each number below 0 but -1 is given once (and again after 2^30 others). */
+static TM_ALWAYS_INLINE void tm_seal_stamp(struct tm_thread *thread, struct tm_cached_frame *entry)
+{
+    thread->last_stamp += 2;
+    entry->stamp = ((tm_frame *)entry->frame)->stacktop = (int32_t)(thread->last_stamp | UINT32_C(1) << 31);
+}
+#endif
+
+/* Below the newest entry everything is known to be right: this stays proven as long as it can be seen that it is so. */
+static TM_ALWAYS_INLINE void tm_seal_newest(struct tm_thread *thread, struct tm_cached_frame *newest)
+{
+#ifdef TM_FRAMES_CAN_BE_STAMPED
+    newest->stamp = TM_NO_STAMP;
+    if (TM_LIKELY(tm_frame_runs(newest->frame)) && TM_LIKELY(tm_seals_allowed))
+        tm_seal_stamp(thread, newest);
+#else
+    (void)thread, (void)newest;
+#endif
+}
+
+/* Is everything right below the newest entry, whose frame is the newest one? */
+static TM_ALWAYS_INLINE bool tm_newest_is_proven(const struct tm_thread *thread, const struct tm_cached_frame *newest)
+{
+#ifdef TM_FRAMES_CAN_BE_STAMPED
+    bool proven = TM_LIKELY(tm_stamp_is_intact(newest));
+#ifdef TM_CHECK_SEALS
+    if (proven)
+        tm_seals_check_newest(thread, newest);
+#endif
+    (void)thread;
+    return proven;
+#else
+    return TM_LIKELY((void *)tm_frame_older(newest->frame) == newest[-1].frame) &&
+           tm_seal_proves(thread, &newest[-1], newest->floor);
+#endif
+}
+
 /* seals.c: entries `lowest` to `highest` are on the stack, unchanged, and were looked at one by one; everything below them
  * is known to be right down to the link to the entry `floor`.  Seals them, if such work has been done often enough. */
 void tm_seals_set(struct tm_thread *thread, struct tm_cached_frame *lowest, struct tm_cached_frame *highest,
                   uint32_t floor);
-/* Asked once, at the start: does the interpreter push values to where its frames say? */
+/* Asked once, at the start. */
 void tm_seals_configure(void);
 /* None of the thread's entries proves anything any more. */
 void tm_seals_forget(struct tm_thread *thread);

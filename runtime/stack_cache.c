@@ -17,7 +17,7 @@
 static uint32_t hint_of(const void *frame)
 {
     uintptr_t address = (uintptr_t)frame;
-    return (address >> 4 ^ address >> 12) % TM_HINTS;
+    return (address >> 4) % TM_HINTS;
 }
 
 /* The frame's entry; NULL: none is known. */
@@ -37,14 +37,21 @@ static struct tm_cached_frame *locate(const struct tm_thread *thread, const void
 static TM_ALWAYS_INLINE uint64_t path_on(uint64_t below, uint32_t location)
 {
     unsigned __int128 product =
-        (unsigned __int128)(below ^ UINT64_C(0xa0761d6478bd642f)) * (location ^ UINT64_C(0xe7037ed1a0b428db));
-    uint64_t path = (uint64_t)product ^ (uint64_t)(product >> 64);
-    return path ? path : 1;
+        (unsigned __int128)(below ^ UINT64_C(0x78bd642f)) * (location ^ UINT64_C(0xe7037ed1a0b428db));
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 static TM_ALWAYS_INLINE uint32_t check_on(uint32_t below, uint32_t location)
 {
     return below * UINT32_C(0x9e3779b1) + location;
+}
+
+/* The path of a frame at a location, or one that is hidden, on a path. */
+static TM_ALWAYS_INLINE void extend(uint64_t *path, uint32_t *check, uint32_t location)
+{
+    bool shown = location != TM_LOCATION_HIDDEN;
+    *path = shown ? path_on(*path, location) : *path;
+    *check = shown ? check_on(*check, location) : *check;
 }
 
 static TM_ALWAYS_INLINE struct tm_recent_stack *recent_stack(struct tm_thread *thread, uint64_t path)
@@ -78,28 +85,49 @@ static TM_NOINLINE uint32_t find_location(struct tm_thread *thread, PyCodeObject
 /* ---- verifying ------------------------------------------------------------------------------------------------------------------ */
 
 /*
- * Verifies an entry, which is known to be on the stack, and those below it.  Returns the lowest one whose instruction
- * changed, the entry above if none did, and NULL if the frames are no longer linked like that.
+ * Verifies an entry, which is known to be on the stack, and those below it, down to `*proof`: one whose seal proves the rest, or
+ * the floor.  Returns the lowest one whose instruction changed, the entry above if none did, and NULL if the frames are no
+ * longer linked like that.
  *
  * Which frames have moved cannot be foreseen, here and below: so there are as few branches on it as can be.
  */
-static TM_ALWAYS_INLINE struct tm_cached_frame *verify(struct tm_thread *thread, struct tm_cached_frame *newest)
+static TM_ALWAYS_INLINE struct tm_cached_frame *verify(const struct tm_thread *thread, struct tm_cached_frame *newest,
+                                                       struct tm_cached_frame **proof)
 {
-    const struct tm_cached_frame *floor = &thread->cache[newest->floor];
+    uint32_t floor = newest->floor;
     struct tm_cached_frame *entry = newest, *changed = newest + 1;
     do {
         changed = tm_frame_instruction(entry->frame) != entry->instruction ? entry : changed;
         if (TM_UNLIKELY((void *)tm_frame_older(entry->frame) != entry[-1].frame))
             return NULL;
         entry--;
-    } while (entry != floor && !tm_seal_proves(thread, entry, newest->floor));
-#ifdef TM_FRAMES_CAN_BE_SEALED
-    thread->seal_credit += (uint32_t)(newest - entry) - 1;
-    if (TM_UNLIKELY(thread->seal_credit >= thread->seal_price))
-        tm_seals_set(thread, entry + 1, (changed < newest ? changed : newest) - 1,
-                     entry == floor ? newest->floor : entry->proven);
-#endif
+    } while (entry != &thread->cache[floor] && !tm_seal_proves(thread, entry, floor));
+    *proof = entry;
     return changed;
+}
+
+/* After verifying: has it been so much work that seals are to spare some? */
+static TM_ALWAYS_INLINE bool seals_are_due(struct tm_thread *thread, const struct tm_cached_frame *newest,
+                                           const struct tm_cached_frame *proof)
+{
+#ifdef TM_FRAMES_CAN_BE_SEALED
+    thread->seal_credit += (uint32_t)((const char *)(newest - 1) - (const char *)proof);
+    return TM_UNLIKELY(thread->seal_credit >= thread->seal_price);
+#else
+    (void)thread, (void)newest, (void)proof;
+    return false;
+#endif
+}
+
+static void set_seals(struct tm_thread *thread, struct tm_cached_frame *newest, struct tm_cached_frame *proof,
+                      struct tm_cached_frame *changed)
+{
+#ifdef TM_FRAMES_CAN_BE_SEALED
+    bool all = proof == &thread->cache[newest->floor];
+    tm_seals_set(thread, proof + 1, (changed < newest ? changed : newest) - 1, all ? newest->floor : proof->proven);
+#else
+    (void)thread, (void)newest, (void)proof, (void)changed;
+#endif
 }
 
 /* ---- building -------------------------------------------------------------------------------------------------------------------- */
@@ -126,21 +154,16 @@ static uint32_t compact(struct tm_thread *thread, const struct tm_cached_frame *
     return shift;
 }
 
-/* What stands on an entry: a location, or with TM_LOCATION_HIDDEN a frame that tracebacks do not show. */
-static TM_ALWAYS_INLINE void stand_on(struct tm_cached_frame *entry, uint32_t location)
+/* Where an entry's frame stands: at a location, or it is one that tracebacks do not show, with TM_LOCATION_HIDDEN. */
+static TM_ALWAYS_INLINE void stand_at(struct tm_cached_frame *entry, uint32_t location)
 {
-    const struct tm_cached_frame *below = entry - 1;
-    uint64_t path = below->path;
-    uint32_t check = below->check;
-    if (location != TM_LOCATION_HIDDEN) {
-        path = path && location ? path_on(path, location) : 0;
-        check = check_on(check, location);
-    }
-    uint32_t same = (entry->path == path) & (entry->check == check) & (path != 0);
+    uint64_t path = entry[-1].path;
+    uint32_t check = entry[-1].check;
+    extend(&path, &check, location);
     entry->location = location;
     entry->path = path;
     entry->check = check;
-    entry->stack &= -same; /* otherwise TM_STACK_NONE */
+    entry->stack = TM_STACK_NONE;
 }
 
 /* The floor of an entry whose `frames` are known. */
@@ -163,32 +186,53 @@ static TM_ALWAYS_INLINE void set(struct tm_thread *thread, struct tm_cached_fram
     entry->frames = entry[-1].frames + (location != TM_LOCATION_HIDDEN);
     entry->floor = floor_of(thread, entry);
     entry->proven = TM_PROVES_NOTHING;
-    stand_on(entry, location);
+    stand_at(entry, location);
     thread->hint[hint_of(frame)] = (uint32_t)(entry - thread->cache);
 }
 
-static TM_NOINLINE void place_slowly(struct tm_thread *thread, struct tm_cached_frame *entry, tm_frame *frame)
+/* False: this instruction was not met lately. */
+static TM_ALWAYS_INLINE bool place_recent(struct tm_thread *thread, struct tm_cached_frame *entry, tm_frame *frame)
 {
+    uintptr_t instruction = tm_frame_instruction(frame);
+    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
+    if (TM_UNLIKELY(recent->instruction != instruction))
+        return false;
+    set(thread, entry, frame, instruction, recent->location);
+    return true;
+}
+
+/* The same for the frame that the entry is of already.  False, too: it was shown, and now is hidden, or the other way round. */
+static TM_ALWAYS_INLINE bool place_again(struct tm_thread *thread, struct tm_cached_frame *entry)
+{
+    uintptr_t instruction = tm_frame_instruction(entry->frame);
+    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
+    if (TM_UNLIKELY(recent->instruction != instruction) ||
+        TM_UNLIKELY((int32_t)(recent->location ^ entry->location) < 0)) /* one of them is TM_LOCATION_HIDDEN */
+        return false;
+    entry->instruction = instruction;
+    entry->proven = TM_PROVES_NOTHING;
+    stand_at(entry, recent->location);
+    return true;
+}
+
+/* False: no memory for a location. */
+static bool place(struct tm_thread *thread, struct tm_cached_frame *entry, tm_frame *frame)
+{
+    if (place_recent(thread, entry, frame))
+        return true;
     uintptr_t instruction = tm_frame_instruction(frame);
     PyCodeObject *code = tm_frame_code(frame);
     bool steady = !tm_frame_is_unsteady(frame);
     uint32_t location = code ? find_location(thread, code, instruction, steady) : TM_LOCATION_HIDDEN;
+    if (!location)
+        return false;
     /* An unsteady one is never verified: it is placed anew each time. */
     set(thread, entry, frame, steady ? instruction : NO_INSTRUCTION, location);
     uintptr_t block;
     if (tm_frame_stays_hidden(frame, &block) && (!block || tm_code_lies_at(block)))
         *tm_recent_location(thread, instruction) =
             (struct tm_recent_location){instruction, TM_LOCATION_HIDDEN, TM_STACK_NONE};
-}
-
-static TM_ALWAYS_INLINE void place(struct tm_thread *thread, struct tm_cached_frame *entry, tm_frame *frame)
-{
-    uintptr_t instruction = tm_frame_instruction(frame);
-    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
-    if (TM_LIKELY(recent->instruction == instruction))
-        set(thread, entry, frame, instruction, recent->location);
-    else
-        place_slowly(thread, entry, frame);
+    return true;
 }
 
 /* Empties the cache; `below` is the frame of its sentinel.  Paths begin with the frame limit: stacks that a small one has
@@ -208,42 +252,49 @@ static void begin(struct tm_thread *thread, void *below)
  * Numbers the stack of the newest entry, and of those below it that have none; entries above `floor` are known to be on the
  * stack, others must not be touched.  TM_STACK_NONE: no memory.
  */
-static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, const struct tm_cached_frame *floor)
+static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, struct tm_cached_frame *newest,
+                                           const struct tm_cached_frame *floor)
 {
-    struct tm_cached_frame *newest = thread->newest;
     struct tm_cached_frame *entry = newest;
-    while (entry - 1 > floor && !(entry[-1].stack && newest->path))
+    while (entry - 1 > floor && !entry[-1].stack)
         entry--;
-    uint32_t stack = newest->path ? entry[-1].stack : TM_STACK_NONE;
-    /* Otherwise only the newest one's stack has all the frames that it shows; those below would lack some. */
+    uint32_t stack = entry[-1].stack;
+    uint64_t path = entry[-1].path;
+    uint32_t check = entry[-1].check;
     bool complete = stack || entry == &thread->cache[TM_CACHE_BOTTOM];
-    uint64_t path = complete ? entry[-1].path : tm_runtime.frame_limit;
-    uint32_t check = complete ? entry[-1].check : 0;
+    if (!complete) {
+        /* Only the newest one's stack will have all the frames that it shows; those below would lack some.  And it may have been
+         * met before, on top of other frames that it does not show. */
+        path = tm_runtime.frame_limit;
+        check = 0;
+        for (const struct tm_cached_frame *shown = entry; shown <= newest; shown++)
+            extend(&path, &check, shown->location);
+        stack = tm_intern_find(path, check);
+        if (stack)
+            return stack;
+        path = tm_runtime.frame_limit;
+        check = 0;
+    }
     tm_intern_lock();
     for (; entry <= newest; entry++) {
         if (entry->location != TM_LOCATION_HIDDEN) {
-            path = path_on(path, entry->location);
-            check = check_on(check, entry->location);
-            stack =
-                entry->location ? tm_intern_stack(path, check, stack, entry->location, entry->frame) : TM_STACK_NONE;
+            extend(&path, &check, entry->location);
+            stack = tm_intern_stack(path, check, stack, entry->location, entry->frame);
             if (!stack)
                 break;
         }
-        if (complete || entry == newest)
+        if (complete)
             entry->stack = stack;
     }
     tm_intern_unlock();
     return stack;
 }
 
-static TM_NOINLINE uint32_t find_stack(struct tm_thread *thread)
+static TM_NOINLINE uint32_t find_stack(struct tm_thread *thread, struct tm_cached_frame *newest)
 {
-    struct tm_cached_frame *entry = thread->newest;
-    const struct tm_cached_frame *floor = &thread->cache[entry->floor];
-    if (entry->frames == floor->frames)
+    const struct tm_cached_frame *floor = &thread->cache[newest->floor];
+    if (newest->frames == floor->frames)
         return TM_STACK_UNKNOWN; /* nothing but hidden frames */
-    if (!entry->path)
-        return entry->stack = intern_entries(thread, floor);
     /* Programs do the same things again: stacks that follow one another have numbers that do, so their followers lie side
      * by side, where entries of the index lie all over it (130 ns each for 50,000 stacks). */
     struct tm_recent_stack none = {0};
@@ -252,43 +303,118 @@ static TM_NOINLINE uint32_t find_stack(struct tm_thread *thread)
         follower = &thread->followers[thread->last_found % (1 << TM_FOLLOWER_BITS)];
     bool fresh = tm_is_zero_before_writing(&follower->path);
     uint32_t stack = follower->stack;
-    if (fresh || follower->path != entry->path || follower->check != entry->check) {
-        stack = tm_intern_find(entry->path, entry->check);
+    if (fresh || follower->path != newest->path || follower->check != newest->check) {
+        stack = tm_intern_find(newest->path, newest->check);
         if (!stack)
-            stack = intern_entries(thread, floor);
+            stack = intern_entries(thread, newest, floor);
         if (!stack)
             return TM_STACK_NONE;
-        *follower = (struct tm_recent_stack){entry->path, entry->check, stack};
+        *follower = (struct tm_recent_stack){newest->path, newest->check, stack};
     }
-    *recent_stack(thread, entry->path) = *follower;
+    *recent_stack(thread, newest->path) = *follower;
     thread->last_found = stack;
-    return entry->stack = stack;
+    return newest->stack = stack;
 }
 
-/* The number of the newest entry's stack; all entries above its floor are known to be on the stack.  TM_STACK_NONE: no
- * memory. */
-static TM_ALWAYS_INLINE uint32_t stack_of_newest(struct tm_thread *thread)
+/* The number of the newest entry's stack; all entries above its floor are known to be on the stack.
+ * TM_STACK_NONE: no memory. */
+static TM_ALWAYS_INLINE uint32_t stack_of(struct tm_thread *thread, struct tm_cached_frame *newest)
 {
-    struct tm_cached_frame *entry = thread->newest;
-    if (TM_LIKELY(entry->stack))
-        return entry->stack;
-    const struct tm_recent_stack *recent = recent_stack(thread, entry->path);
-    if (TM_LIKELY(recent->path == entry->path && recent->check == entry->check && entry->path))
-        return entry->stack = recent->stack;
-    return find_stack(thread);
+    if (TM_LIKELY(newest->stack))
+        return newest->stack;
+    const struct tm_recent_stack *recent = recent_stack(thread, newest->path);
+    if (TM_LIKELY(recent->path == newest->path && recent->check == newest->check))
+        return newest->stack = recent->stack;
+    return find_stack(thread, newest);
+}
+
+/* The same of an entry that is to be the newest; everything below it is known to be right. */
+static TM_ALWAYS_INLINE uint32_t settle(struct tm_thread *thread, struct tm_cached_frame *newest)
+{
+    thread->newest = newest;
+    tm_seal_newest(thread, newest);
+    return stack_of(thread, newest);
 }
 
 /* Entries changed..base are placed anew, pending frames (newest first) go on top of them. */
-static uint32_t rebuild(struct tm_thread *thread, struct tm_cached_frame *changed, struct tm_cached_frame *base,
-                        uint32_t pending)
+static TM_NOINLINE uint32_t rebuild_slowly(struct tm_thread *thread, struct tm_cached_frame *changed,
+                                           struct tm_cached_frame *base, uint32_t pending)
+{
+    struct tm_cached_frame *entry = changed;
+    bool placed = true;
+    for (; placed && entry <= base; entry++)
+        placed = place(thread, entry, entry->frame);
+    for (; placed && pending; entry++)
+        placed = place(thread, entry, thread->pending[--pending]);
+    if (placed)
+        return settle(thread, entry - 1);
+    begin(thread, TM_STALE_FRAME);
+    return TM_STACK_NONE;
+}
+
+/* From here on to tm_stack_verify() functions call others at their end only: to save registers for it was an eighth of their
+ * work. */
+
+/* The latter, where all have been met lately. */
+static TM_NOINLINE uint32_t place_pending(struct tm_thread *thread, struct tm_cached_frame *entry, uint32_t pending)
+{
+    do {
+        if (TM_UNLIKELY(!place_recent(thread, entry, thread->pending[pending - 1])))
+            return rebuild_slowly(thread, entry, entry - 1, pending);
+        entry++;
+    } while (--pending);
+    return settle(thread, entry - 1);
+}
+
+/* Both. */
+static TM_ALWAYS_INLINE uint32_t rebuild(struct tm_thread *thread, struct tm_cached_frame *changed,
+                                         struct tm_cached_frame *base, uint32_t pending)
 {
     struct tm_cached_frame *entry = changed;
     for (; entry <= base; entry++)
-        place(thread, entry, entry->frame);
-    for (entry = base + 1; pending; entry++)
-        place(thread, entry, thread->pending[--pending]);
-    thread->newest = entry - 1;
-    return stack_of_newest(thread);
+        if (TM_UNLIKELY(!place_again(thread, entry)))
+            return rebuild_slowly(thread, entry, base, pending);
+    return pending ? place_pending(thread, entry, pending) : settle(thread, base);
+}
+
+/* Places an entry anew, below which everything is as it was.  False: not as easily. */
+static TM_ALWAYS_INLINE bool move(struct tm_thread *thread, struct tm_cached_frame *entry)
+{
+    uintptr_t instruction = tm_frame_instruction(entry->frame);
+    if (entry->instruction == instruction)
+        return true;
+    const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
+    if (TM_UNLIKELY(recent->instruction != instruction) || TM_UNLIKELY(entry->location == TM_LOCATION_HIDDEN))
+        return false;
+    entry->instruction = instruction;
+    entry->proven = TM_PROVES_NOTHING; /* its seal was of the other instruction */
+    if (recent->location != entry->location)
+        stand_at(entry, recent->location);
+    return true;
+}
+
+static TM_ALWAYS_INLINE uint32_t move_and_settle(struct tm_thread *thread, struct tm_cached_frame *newest)
+{
+    return TM_LIKELY(move(thread, newest)) ? settle(thread, newest) : rebuild_slowly(thread, newest, newest, 0);
+}
+
+static TM_NOINLINE uint32_t seal_and_rebuild(struct tm_thread *thread, struct tm_cached_frame *proof,
+                                             struct tm_cached_frame *changed, struct tm_cached_frame *base,
+                                             uint32_t pending)
+{
+    set_seals(thread, base, proof, changed);
+    return rebuild(thread, changed, base, pending);
+}
+
+/* The stack of `base`, once it is verified, with the pending frames on top. */
+static TM_NOINLINE uint32_t verify_and_rebuild(struct tm_thread *thread, struct tm_cached_frame *base, uint32_t pending)
+{
+    struct tm_cached_frame *proof, *changed = verify(thread, base, &proof);
+    if (TM_UNLIKELY(!changed))
+        return tm_stack_resolve(thread, pending ? thread->pending[0] : base->frame);
+    if (seals_are_due(thread, base, proof))
+        return seal_and_rebuild(thread, proof, changed, base, pending);
+    return pending || changed < base ? rebuild(thread, changed, base, pending) : move_and_settle(thread, base);
 }
 
 /* Functions were called since the last time: they are placed on top of what is left of that stack. */
@@ -314,41 +440,29 @@ static TM_NOINLINE uint32_t verify_called(struct tm_thread *thread, tm_frame *ne
                 return tm_stack_resolve(thread, newest);
         }
     }
-    bool fits = entry + pending < thread->cache + thread->capacity;
-    struct tm_cached_frame *changed = fits ? verify(thread, entry) : NULL;
-    return changed ? rebuild(thread, changed, entry, pending) : tm_stack_resolve(thread, newest);
+    if (TM_UNLIKELY(entry + pending >= thread->cache + thread->capacity))
+        return tm_stack_resolve(thread, newest);
+    return verify_and_rebuild(thread, entry, pending);
 }
 
-uint32_t tm_stack_move(struct tm_thread *thread, tm_frame *newest)
+uint32_t tm_stack_move(struct tm_thread *thread)
 {
-    struct tm_cached_frame *entry = thread->newest;
-    uintptr_t instruction = tm_frame_instruction(newest);
-    if (entry->instruction != instruction) {
-        const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
-        if (TM_UNLIKELY(recent->instruction != instruction || entry->location == TM_LOCATION_HIDDEN))
-            return rebuild(thread, entry, entry, 0);
-        entry->instruction = instruction;
-        entry->proven = TM_PROVES_NOTHING; /* its seal was of the other instruction */
-        if (recent->location != entry->location)
-            stand_on(entry, recent->location);
-    }
-    return stack_of_newest(thread);
+    struct tm_cached_frame *newest = thread->newest;
+    return TM_LIKELY(move(thread, newest)) ? stack_of(thread, newest) : rebuild_slowly(thread, newest, newest, 0);
 }
 
 uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest)
 {
     struct tm_cached_frame *entry = thread->newest;
-    entry -= entry->frame != newest; /* has it returned? */
+    if (entry->frame == newest)
+        return verify_and_rebuild(thread, entry, 0);
+    entry--; /* It has returned? */
     if (entry->frame != newest)
         return verify_called(thread, newest);
-
-    struct tm_cached_frame *changed = verify(thread, entry);
-    if (TM_UNLIKELY(!changed))
-        return tm_stack_resolve(thread, newest);
-    if (changed < entry)
-        return rebuild(thread, changed, entry, 0);
-    thread->newest = entry;
-    return tm_stack_move(thread, newest);
+    if (TM_LIKELY((void *)tm_frame_older(newest) == entry[-1].frame) &&
+        TM_LIKELY(tm_seal_proves(thread, &entry[-1], entry->floor)))
+        return move_and_settle(thread, entry);
+    return verify_and_rebuild(thread, entry, 0);
 }
 
 static uint32_t intern_single(uint32_t location, tm_frame *frame)
@@ -400,12 +514,16 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
     tm_frame *frame = newest;
     while (frame && !tm_frame_code(frame))
         frame = tm_frame_older(frame); /* none that has gone again the next time */
+    if (!frame)
+        return TM_STACK_UNKNOWN;
 
     /* Outwards until a frame is met from which the cache confirms all the rest. */
     while (frame && pending < room) {
         struct tm_cached_frame *base = locate(thread, frame);
-        struct tm_cached_frame *changed = base ? verify(thread, base) : NULL;
+        struct tm_cached_frame *proof, *changed = base ? verify(thread, base, &proof) : NULL;
         if (changed) {
+            if (seals_are_due(thread, base, proof))
+                set_seals(thread, base, proof, changed);
             if (TM_UNLIKELY(base + pending >= thread->cache + thread->capacity)) {
                 uint32_t shift = compact(thread, base);
                 base -= shift;
@@ -417,12 +535,12 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
         frame = tm_frame_older(frame);
     }
     begin(thread, frame ? TM_STALE_FRAME : NULL);
-    return rebuild(thread, thread->newest + 1, thread->newest, pending);
+    return place_pending(thread, thread->newest + 1, pending);
 }
 
 bool tm_thread_reset_cache(struct tm_thread *thread)
 {
-    uint64_t epoch = tm_epoch() | 1; /* of before: should it go up meanwhile, the cache is emptied again */
+    uint64_t epoch = tm_epoch() | TM_TRACING; /* of before: should it go up meanwhile, the cache is emptied again */
     uint32_t capacity = MINIMUM_CAPACITY;
     while (capacity < 3 * (tm_runtime.frame_limit + SLACK) + TM_CACHE_BOTTOM)
         capacity *= 2;

@@ -32,13 +32,13 @@
 /* stack_cache.c: the stack of a thread whose newest frame is given, for a frame_limit above 1.  TM_STACK_NONE: no memory. */
 uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest);
 /* The same when the newest entry's frame is the newest frame, and everything below it is known to be right. */
-uint32_t tm_stack_move(struct tm_thread *thread, tm_frame *newest);
+uint32_t tm_stack_move(struct tm_thread *thread);
 /* The same for anything that the fast ways do not handle, and any frame_limit. */
 uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest);
 
 static TM_ALWAYS_INLINE struct tm_recent_location *tm_recent_location(struct tm_thread *thread, uintptr_t instruction)
 {
-    return &thread->locations[(instruction * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - TM_RECENT_BITS)];
+    return &thread->locations[(uint32_t)instruction * UINT32_C(0x9e3779b1) >> (32 - TM_RECENT_BITS)];
 }
 
 /* The stack of the calling thread, whose newest frame is given (NULL: no Python code runs), and whose cache is up to date. */
@@ -48,14 +48,11 @@ static TM_ALWAYS_INLINE uint32_t tm_stack_cached(struct tm_thread *thread, tm_fr
         return TM_STACK_UNKNOWN;
     if (tm_runtime.frame_limit != 1) {
         const struct tm_cached_frame *entry = thread->newest;
-        bool proven = TM_LIKELY(entry->frame == newest) &&
-                      TM_LIKELY((void *)tm_frame_older(newest) == entry[-1].frame) &&
-                      tm_seal_proves(thread, &entry[-1], entry->floor);
-        if (TM_UNLIKELY(!proven))
+        if (TM_UNLIKELY(entry->frame != newest) || TM_UNLIKELY(!tm_newest_is_proven(thread, entry)))
             return tm_stack_verify(thread, newest);
         if (TM_LIKELY(entry->instruction == tm_frame_instruction(newest)) && TM_LIKELY(entry->stack))
             return entry->stack;
-        return tm_stack_move(thread, newest);
+        return tm_stack_move(thread);
     }
     /* With one frame there is nothing to verify. */
     uintptr_t instruction = tm_frame_instruction(newest);
