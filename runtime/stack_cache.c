@@ -336,14 +336,20 @@ static TM_ALWAYS_INLINE uint32_t settle(struct tm_thread *thread, struct tm_cach
     return stack_of(thread, newest);
 }
 
+static uint32_t verify_and_rebuild(struct tm_thread *thread, struct tm_cached_frame *base, uint32_t pending);
+
 /* Entries changed..base are placed anew, pending frames (newest first) go on top of them. */
 static TM_NOINLINE uint32_t rebuild_slowly(struct tm_thread *thread, struct tm_cached_frame *changed,
                                            struct tm_cached_frame *base, uint32_t pending)
 {
     struct tm_cached_frame *entry = changed;
+    uint32_t floor = base->floor;
     bool placed = true;
     for (; placed && entry <= base; entry++)
         placed = place(thread, entry, entry->frame);
+    /* A frame is hidden now that was shown?  Then one more below is shown, which was not verified. */
+    if (placed && base->floor < floor)
+        return verify_and_rebuild(thread, base, pending);
     for (; placed && pending; entry++)
         placed = place(thread, entry, thread->pending[--pending]);
     if (placed)

@@ -42,6 +42,17 @@ def test_every_allocator_below(python, traced, way):
     assert not [found for found in report["programs"].values() if found[1]]
 
 
+def test_frames_that_are_not_shown_yet(traced):
+    """
+    GIVEN functions that are called from two lines in turns, one of which makes a cell while its frame is not complete
+    WHEN two frames of each cell are asked for
+    THEN the outermost of them is at the line of that call
+    """
+    report = traced("cells", frames=2)
+    assert len(report["tracebacks"]) == 50
+    assert {tuple(frames[1]) for frames in report["tracebacks"]} == {("call_both", report["line"])}
+
+
 @pytest.mark.parametrize("frames", [3, 25])
 def test_greenlets(python, traced, frames):
     """
