@@ -21,6 +21,7 @@
  *                                         callee in an instruction that has taken an operand from there; otherwise NULL
  *   tm_frame_mark(frame), tm_frame_is_marked(frame)    before 3.11 (TM_FRAMES_CAN_BE_MARKED): leaves a mark that is there as
  *                                         long as the call lasts that the frame is of; false: this frame cannot have one
+ *   frame->stacktop, tm_frame_runs(frame)    3.11 - 3.13 (TM_FRAMES_CAN_BE_STAMPED): see below
  *
  * Walking one's own frames is safe while detached from the interpreter: only the thread itself pushes and pops them
  * (python/cpython gh-155725 relies on the same).
@@ -56,6 +57,8 @@
  * invalid values are not visible to the cycle GC", pycore_frame.h; frameobject.c asks whether it is 0).  What ends that writes
  * another one: a call of a Python function in the same loop, a yield, a return, a call of a trace function. */
 #define TM_FRAMES_CAN_BE_STAMPED 1
+_Static_assert(offsetof(tm_frame, stacktop) % sizeof(uint64_t) == 0,
+               "a seal is 8 bytes, and may be a stamp and what follows it");
 
 static inline bool tm_frame_runs(const tm_frame *frame)
 {

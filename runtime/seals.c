@@ -18,14 +18,17 @@ void tm_seals_configure(void)
 void tm_seals_forget(struct tm_thread *thread)
 {
     if (thread->capacity)
-        for (struct tm_cached_frame *entry = thread->newest; entry >= thread->cache; entry--)
-            entry->proven = TM_PROVES_NOTHING, entry->stamp = TM_NO_STAMP;
+        for (struct tm_cached_frame *entry = thread->newest; entry >= thread->cache; entry--) {
+            entry->proven = TM_PROVES_NOTHING;
+            entry->stamp = TM_NO_STAMP;
+        }
 }
 
 #ifdef TM_FRAMES_CAN_BE_SEALED
 
 /* Steps of verifying that seals might have spared, before any are set: to set one costs as much as a few steps, and many
- * frames return before it is of use.  The price goes up while there is nothing that can be sealed. */
+ * frames return before it is of use.  The price goes up while there is nothing that can be sealed.  Steps are counted by the
+ * bytes of their entries (seals_are_due() in stack_cache.c), which takes no division. */
 #define LOWEST_PRICE (16 * sizeof(struct tm_cached_frame))
 #define HIGHEST_PRICE (4096 * sizeof(struct tm_cached_frame))
 

@@ -54,17 +54,6 @@ void tm_seals_check(const struct tm_thread *thread, const struct tm_cached_frame
 void tm_seals_check_newest(const struct tm_thread *thread, const struct tm_cached_frame *newest);
 #endif
 
-/* Of an entry whose frame is on the stack. */
-static TM_ALWAYS_INLINE bool tm_stamp_is_intact(const struct tm_cached_frame *entry)
-{
-#ifdef TM_FRAMES_CAN_BE_STAMPED
-    return ((const tm_frame *)entry->frame)->stacktop == entry->stamp;
-#else
-    (void)entry;
-    return false;
-#endif
-}
-
 #ifdef TM_FRAMES_CAN_BE_SEALED
 /* Of a frame that was sealed, at the same instruction; the entry above is that of the frame it waits for. */
 static TM_ALWAYS_INLINE bool tm_seal_is_intact(const struct tm_cached_frame *entry)
@@ -100,6 +89,12 @@ static TM_ALWAYS_INLINE bool tm_seal_proves(const struct tm_thread *thread, cons
 }
 
 #ifdef TM_FRAMES_CAN_BE_STAMPED
+/* Of an entry whose frame is on the stack. */
+static TM_ALWAYS_INLINE bool tm_stamp_is_intact(const struct tm_cached_frame *entry)
+{
+    return ((const tm_frame *)entry->frame)->stacktop == entry->stamp;
+}
+
 /* Stamps the frame of an entry, which runs.  Each number below 0 but -1 is given once (and again after 2^30 others). */
 static TM_ALWAYS_INLINE void tm_seal_stamp(struct tm_thread *thread, struct tm_cached_frame *entry)
 {

@@ -33,7 +33,8 @@ static struct tm_cached_frame *locate(const struct tm_thread *thread, const void
 
 /* ---- paths and locations ----------------------------------------------------------------------------------------------------- */
 
-/* Multiply and fold (as in wyhash): one multiplication, and every bit of both counts. */
+/* Multiply and fold (as in wyhash): one multiplication, and every bit of both counts.  One in 2^64 is 0, which the index takes
+ * for an empty place: such a stack is made anew each time. */
 static TM_ALWAYS_INLINE uint64_t path_on(uint64_t below, uint32_t location)
 {
     unsigned __int128 product =
@@ -265,15 +266,13 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, struct tm_c
     if (!complete) {
         /* Only the newest one's stack will have all the frames that it shows; those below would lack some.  And it may have been
          * met before, on top of other frames that it does not show. */
-        path = tm_runtime.frame_limit;
-        check = 0;
+        uint64_t whole = path = tm_runtime.frame_limit;
+        uint32_t whole_check = check = 0;
         for (const struct tm_cached_frame *shown = entry; shown <= newest; shown++)
-            extend(&path, &check, shown->location);
-        stack = tm_intern_find(path, check);
+            extend(&whole, &whole_check, shown->location);
+        stack = tm_intern_find(whole, whole_check);
         if (stack)
             return stack;
-        path = tm_runtime.frame_limit;
-        check = 0;
     }
     tm_intern_lock();
     for (; entry <= newest; entry++) {
@@ -361,7 +360,7 @@ static TM_NOINLINE uint32_t rebuild_slowly(struct tm_thread *thread, struct tm_c
 /* From here on to tm_stack_verify() functions call others at their end only: to save registers for it was an eighth of their
  * work. */
 
-/* The latter, where all have been met lately. */
+/* The pending frames, one at least, go on top of what is below `entry`. */
 static TM_NOINLINE uint32_t place_pending(struct tm_thread *thread, struct tm_cached_frame *entry, uint32_t pending)
 {
     do {
@@ -372,7 +371,7 @@ static TM_NOINLINE uint32_t place_pending(struct tm_thread *thread, struct tm_ca
     return settle(thread, entry - 1);
 }
 
-/* Both. */
+/* What rebuild_slowly() does, quickly where all instructions were met lately. */
 static TM_ALWAYS_INLINE uint32_t rebuild(struct tm_thread *thread, struct tm_cached_frame *changed,
                                          struct tm_cached_frame *base, uint32_t pending)
 {

@@ -3,11 +3,11 @@
  * From the interpreter's frames to a stack's number, without walking them.
  *
  * Each thread keeps its last stack as an array of entries (frame, instruction, stack up to here), outermost first, and
- * *verifies* it at the next allocation: entry by entry, from the newest downwards, the frame's link must lead to the next
- * entry's frame and its instruction must be the one remembered, until a frame is met whose seal proves the rest (seals.h),
- * or the oldest that a traceback shows.  The addresses come from the array, so the loads do not wait for one another as
- * those of a walk do; and nothing stale is ever dereferenced, because a pointer is confirmed by the link above before it is
- * followed.
+ * *verifies* it at the next allocation, unless the newest frame still has its stamp (seals.h): entry by entry, from the newest
+ * downwards, the frame's link must lead to the next entry's frame and its instruction must be the one remembered, until a
+ * frame is met whose seal proves the rest, or the oldest that a traceback shows.  The addresses come from the array, so the
+ * loads do not wait for one another as those of a walk do; and nothing stale is ever dereferenced, because a pointer is
+ * confirmed by the link above before it is followed.
  *
  * Each entry has a path: a hash of 96 bits over the locations (file, function, line) from the cache's beginning up to it.
  * Equal paths are taken for equal stacks; that two different ones among ten million agree has a probability below 10^-14.
