@@ -7,10 +7,11 @@
 #include "frames.h"
 #include "map.h"
 #include "seals.h"
+#include "table.h"
 
 #define MAX_FRAME_LIMIT 65535
 
-struct tm_runtime tm_runtime;
+struct tm_runtime tm_runtime = {.epoch = TM_IDLE};
 
 /* In .data, not .bss: the pages of .data are in every core.  `self` is set by the dynamic linker's relocation. */
 TM_EXPORT struct tm_root tm_root __attribute__((aligned(TM_ROOT_ALIGN), section(".data"))) = {
@@ -49,10 +50,12 @@ static pthread_mutex_t switching = PTHREAD_MUTEX_INITIALIZER;
 
 /* The locks of the slow path are taken over fork, so that the child finds its tables whole.  memray did the same after
  * hangs (bloomberg/memray PR 645). */
+static bool intern_locked;
+
 static void before_fork(void)
 {
     tm_file_before_fork();
-    tm_intern_lock();
+    intern_locked = tm_intern_lock();
     tm_foreign_lock();
 }
 
@@ -60,7 +63,7 @@ static void after_fork_parent(void)
 {
     tm_file_after_fork_parent();
     tm_foreign_unlock();
-    tm_intern_unlock();
+    tm_intern_unlock(intern_locked);
 }
 
 static void after_fork_child(void)
@@ -119,9 +122,9 @@ static bool create_table(void)
 static void set_tracing(uint32_t tracing)
 {
     if (tracing)
-        __atomic_fetch_or(&tm_runtime.epoch, TM_TRACING, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&tm_runtime.epoch, ~(uint64_t)TM_IDLE, __ATOMIC_SEQ_CST);
     else
-        __atomic_fetch_and(&tm_runtime.epoch, ~(uint64_t)TM_TRACING, __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&tm_runtime.epoch, TM_IDLE, __ATOMIC_SEQ_CST);
     tm_runtime.state->tracing = tracing;
     tm_threads_quiesce();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Blocks that no allocator hook sees: whoever made them tells us (PyTraceMalloc_Track's domain and pointer). */
 #include "index.h"
+#include "table.h"
 
 #define FOREIGN_CHUNK_SHIFT 14
 #define MAX_FOREIGN (UINT64_C(1) << 28)

@@ -164,10 +164,9 @@ static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
 static TM_ALWAYS_INLINE uint32_t common_stack(struct tm_thread *thread)
 {
     const PyThreadState *tstate = __atomic_load_n((PyThreadState *const *)thread->tstate_place, __ATOMIC_RELAXED);
-    if (TM_UNLIKELY(thread->epoch != tm_epoch()) || TM_UNLIKELY(!tstate) || TM_UNLIKELY(!owns_first_shard(tstate)) ||
-        TM_UNLIKELY(!tm_seals_hold(tstate)))
+    if (TM_UNLIKELY(thread->epoch != tm_epoch()) || TM_UNLIKELY(!tstate) || TM_UNLIKELY(!owns_first_shard(tstate)))
         return TM_STACK_NONE;
-    uint32_t stack = tm_stack_cached(thread, tm_frame_newest(tstate));
+    uint32_t stack = tm_stack_cached(thread, tstate);
     if (stack >= TM_MAX_STACKS)
         __builtin_unreachable();
     return stack;
@@ -219,12 +218,10 @@ uint32_t tm_current_stack(void)
 static TM_ALWAYS_INLINE struct tm_thread *enter(void)
 {
     struct tm_thread *thread = tm_self;
-    if (TM_UNLIKELY(!thread)) {
-        if (!tm_is_tracing() || !(thread = tm_thread_create()))
+    if (TM_UNLIKELY(thread->busy)) {
+        if (thread != &tm_nobody || !tm_is_tracing() || !(thread = tm_thread_create()))
             return NULL;
     }
-    if (TM_UNLIKELY(thread->busy))
-        return NULL;
     begin(thread);
     if (TM_UNLIKELY(!tm_is_tracing())) {
         leave(thread);
@@ -285,12 +282,25 @@ static void subtract(struct tm_thread *thread, enum domain domain, uint64_t slot
         add_totals(thread, frees_plainly(domain), stack, -(int64_t)size, -TM_COUNT_STEP);
 }
 
-static void forget(struct tm_thread *thread, enum domain domain, void *block)
+static TM_NOINLINE void forget(struct tm_thread *thread, enum domain domain, void *block)
 {
     uint64_t size;
     uint64_t slot = take_out((uintptr_t)block, &size);
     if (slot)
         subtract(thread, domain, slot, size);
+}
+
+/* The same, while others may start, stop or clear. */
+static void forget_among_many(enum domain domain, void *block)
+{
+    struct tm_thread *thread = tm_thread_get();
+    if (TM_UNLIKELY(!thread))
+        return;
+    uint32_t busy = thread->busy;
+    begin(thread);
+    if (TM_LIKELY(tm_is_tracing()))
+        forget(thread, domain, block);
+    __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
 }
 
 static TM_NOINLINE void *record_slowly(struct tm_thread *thread, enum domain domain, uint32_t origin, void *block,
@@ -299,6 +309,8 @@ static TM_NOINLINE void *record_slowly(struct tm_thread *thread, enum domain dom
     uintptr_t address = (uintptr_t)block;
     uint32_t stack = origin & ~SHARED;
     uint64_t *slot = block ? tm_map_slot(address) : NULL;
+    if (slot && !(origin & SHARED))
+        tm_map_know(address, slot);
     /* A trace may stand there still: CPython swaps allocators while it starts and ends, so a free can pass us by. */
     if (slot && !tm_is_zero_before_writing(slot))
         forget(thread, domain, block);
@@ -323,7 +335,7 @@ static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domai
 {
     if (TM_UNLIKELY(origin - 1 >= TM_SLOT_STACK_MASK) || TM_UNLIKELY(size > COMMON_SIZE))
         return record_slowly(thread, domain, origin, block, size);
-    uint64_t *slot = tm_map_find_slot((uintptr_t)block); /* NULL has none */
+    uint64_t *slot = tm_map_known_slot((uintptr_t)block); /* NULL has none */
     if (TM_UNLIKELY(!slot) || TM_UNLIKELY(!tm_is_zero_before_writing(slot)))
         return record_slowly(thread, domain, origin, block, size);
     __atomic_store_n(slot, (uint64_t)origin << TM_SLOT_STACK_SHIFT | size, __ATOMIC_RELEASE);
@@ -337,6 +349,19 @@ static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domai
 /* ---- the hooks ---------------------------------------------------------------------------------------------------------------- */
 
 /* The stack is looked up before the allocator is called: afterwards nothing needs a call. */
+
+/* Begins the common case of a hook: gives the stack.  TM_STACK_NONE: it is not the common case, and nothing has begun. */
+static TM_ALWAYS_INLINE uint32_t begin_common_case(enum domain domain, struct tm_thread *thread)
+{
+    if (!has_common_case(domain) || TM_UNLIKELY(thread->busy))
+        return TM_STACK_NONE;
+    begin(thread);
+    uint32_t stack = common_stack(thread);
+    if (TM_UNLIKELY(!stack))
+        leave(thread);
+    return stack;
+}
+
 static TM_NOINLINE void *malloc_slowly(enum domain domain, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
@@ -351,16 +376,24 @@ static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = tm_self;
-    if (!has_common_case(domain) || TM_UNLIKELY(!thread) || TM_UNLIKELY(thread->busy) ||
-        TM_UNLIKELY(size > COMMON_SIZE))
+    /* pymalloc gets its big blocks from the raw domain. */
+    if (!has_common_case(domain) && thread->busy && thread != &tm_nobody)
+        return below->malloc(below->ctx, at_least_a_granule(size));
+    uint32_t stack = TM_LIKELY(size <= COMMON_SIZE) ? begin_common_case(domain, thread) : TM_STACK_NONE;
+    if (TM_UNLIKELY(!stack))
         return malloc_slowly(domain, size);
-    begin(thread);
-    uint32_t stack = common_stack(thread);
-    if (TM_UNLIKELY(!stack)) {
-        leave(thread);
-        return malloc_slowly(domain, size);
-    }
     return record(thread, domain, stack, below->malloc(below->ctx, at_least_a_granule(size)), size);
+}
+
+static TM_NOINLINE void *calloc_slowly(enum domain domain, size_t count, size_t asked, size_t size)
+{
+    const PyMemAllocatorEx *below = &original[domain];
+    struct tm_thread *thread = enter();
+    if (TM_UNLIKELY(!thread))
+        return below->calloc(below->ctx, count, asked);
+    uint32_t origin = origin_of(thread, domain);
+    void *block = below->calloc(below->ctx, count, asked);
+    return record(thread, domain, origin, block, count * size); /* does not overflow: calloc served it */
 }
 
 static TM_ALWAYS_INLINE void *hook_calloc(enum domain domain, size_t count, size_t size)
@@ -371,20 +404,20 @@ static TM_ALWAYS_INLINE void *hook_calloc(enum domain domain, size_t count, size
         count = 1;
     }
     size_t asked = count == 1 ? at_least_a_granule(size) : size;
-    struct tm_thread *thread = enter();
-    if (TM_UNLIKELY(!thread))
-        return below->calloc(below->ctx, count, asked);
-    uint32_t origin = origin_of(thread, domain);
+    struct tm_thread *thread = tm_self;
+    uint32_t stack = begin_common_case(domain, thread);
+    if (TM_UNLIKELY(!stack))
+        return calloc_slowly(domain, count, asked, size);
     void *block = below->calloc(below->ctx, count, asked);
-    return record(thread, domain, origin, block, count * size); /* does not overflow: calloc served it */
+    return record(thread, domain, stack, block, count * size);
 }
 
-static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size_t size)
+static TM_NOINLINE void *realloc_slowly(enum domain domain, void *block, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = enter();
     /* While an answer is made nothing is traced, but what a traced block held must not stay in the table. */
-    bool paused = !thread && TM_UNLIKELY(block && tm_self && tm_self->busy == TM_PAUSED) && tm_is_tracing();
+    bool paused = !thread && TM_UNLIKELY(block && tm_self->busy == TM_PAUSED) && tm_is_tracing();
     if (TM_UNLIKELY(paused)) {
         thread = tm_self;
         begin(thread);
@@ -397,7 +430,6 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
         return below->realloc(below->ctx, block, at_least_a_granule(size));
 
     uint32_t origin = TM_LIKELY(!paused) ? origin_of(thread, domain) : TM_STACK_NONE;
-    /* Out before, not after: once realloc has freed the old block, its address and its slot are somebody else's. */
     uint64_t old_size = 0;
     uint64_t old = block ? take_out((uintptr_t)block, &old_size) : 0;
     void *moved = below->realloc(below->ctx, block, at_least_a_granule(size));
@@ -414,20 +446,47 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
     return moved;
 }
 
+static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size_t size)
+{
+    const PyMemAllocatorEx *below = &original[domain];
+    struct tm_thread *thread = tm_self;
+    uint32_t stack = begin_common_case(domain, thread);
+    if (TM_UNLIKELY(!stack))
+        return realloc_slowly(domain, block, size);
+    uint64_t *slot = tm_map_known_slot((uintptr_t)block); /* NULL has none */
+    uint64_t old = TM_LIKELY(slot != NULL) ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+    if (block && TM_UNLIKELY(!is_ordinary(old))) {
+        leave(thread);
+        return realloc_slowly(domain, block, size);
+    }
+    /* Out before, not after: once realloc has freed the old block, its address and its slot are somebody else's. */
+    if (block)
+        __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
+    void *moved = below->realloc(below->ctx, block, at_least_a_granule(size));
+    if (TM_UNLIKELY(!moved)) {
+        if (block) /* which is still there */
+            __atomic_store_n(slot, old, __ATOMIC_RELEASE);
+        leave(thread);
+        return moved;
+    }
+    if (block)
+        add_plainly(tm_slot_stack(old), -(int64_t)(old & TM_SLOT_SIZE_MASK), -TM_COUNT_STEP);
+    return record(thread, domain, stack, moved, size);
+}
+
 static TM_NOINLINE void free_slowly(enum domain domain, void *block)
 {
     const PyMemAllocatorEx *below = &original[domain];
-    if (!has_common_case(domain) || many_gils()) {
-        struct tm_thread *thread = tm_thread_get();
-        if (TM_LIKELY(thread != NULL)) {
-            uint32_t busy = thread->busy;
-            begin(thread);
-            if (TM_LIKELY(tm_is_tracing()))
-                forget(thread, domain, block);
-            __atomic_store_n(&thread->busy, busy, __ATOMIC_RELEASE);
-        }
-    } else {
-        forget(NULL, domain, block); /* under the GIL, as start(), stop() and clear() */
+    bool owned = has_common_case(domain) && !many_gils(); /* under the GIL, as start(), stop() and clear() */
+    uint64_t *slot = tm_map_find_slot((uintptr_t)block);
+    if (slot && owned)
+        tm_map_know((uintptr_t)block, slot);
+    /* Often there is nothing: pymalloc frees its big blocks in the raw domain, when we have let go of them already. */
+    if (slot && __atomic_load_n(slot, __ATOMIC_RELAXED)) {
+        if (owned)
+            forget(NULL, domain, block);
+        else
+            forget_among_many(domain, block);
     }
     below->free(below->ctx, block);
 }
@@ -436,9 +495,9 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
 {
     const PyMemAllocatorEx *below = &original[domain];
     /* Before the block is freed: afterwards another thread may own its slot (the reverse order loses traces). */
-    if (has_common_case(domain) && TM_LIKELY((tm_epoch() & (TM_TRACING | TM_MANY_GILS)) == TM_TRACING)) {
-        uint64_t *slot = tm_map_find_slot((uintptr_t)block); /* that of NULL is empty, if there is one */
-        uint64_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+    if (has_common_case(domain) && TM_LIKELY(!(tm_epoch() & (TM_IDLE | TM_MANY_GILS)))) {
+        uint64_t *slot = tm_map_known_slot((uintptr_t)block);
+        uint64_t value = TM_LIKELY(slot != NULL) ? __atomic_load_n(slot, __ATOMIC_RELAXED) : TM_SLOT_EXTENSION;
         if (TM_LIKELY(is_ordinary(value))) {
             __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
             add_plainly(tm_slot_stack(value), -(int64_t)(value & TM_SLOT_SIZE_MASK), -TM_COUNT_STEP);

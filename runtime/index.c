@@ -10,7 +10,7 @@ static struct tm_index_table *create(uint32_t bits)
     return table;
 }
 
-static void put(struct tm_index_table *table, uint64_t key, uint32_t tag, uint32_t value)
+static inline void put(struct tm_index_table *table, uint64_t key, uint32_t tag, uint32_t value)
 {
     uint64_t mask = (UINT64_C(1) << (64 - table->shift)) - 1;
     uint64_t i = tm_index_hash(key) >> table->shift;
@@ -22,7 +22,7 @@ static void put(struct tm_index_table *table, uint64_t key, uint32_t tag, uint32
     table->used++;
 }
 
-static bool grow(struct tm_index *index)
+static TM_NOINLINE bool grow(struct tm_index *index)
 {
     const struct tm_index_table *old = index->table;
     struct tm_index_table *table = create(64 - old->shift + 1);

@@ -17,6 +17,15 @@
 #include "intern.h"
 #include "lines.h"
 #include "map.h"
+#include "table.h"
+
+/* glibc 2.32 and newer know when a program has one thread; a second one does not begin while that is in here. */
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define ALONE __libc_single_threaded
+#else
+#define ALONE false
+#endif
 
 #define LOCATION_CHUNK_SHIFT 14
 #define MAX_LOCATIONS (UINT64_C(1) << 28)
@@ -41,14 +50,18 @@ enum {
     CODE_FUNCTION, /* the first location seen of its function */
 };
 
-void tm_intern_lock(void)
+bool tm_intern_lock(void)
 {
+    if (ALONE)
+        return false;
     pthread_mutex_lock(&lock);
+    return true;
 }
 
-void tm_intern_unlock(void)
+void tm_intern_unlock(bool locked)
 {
-    pthread_mutex_unlock(&lock);
+    if (locked)
+        pthread_mutex_unlock(&lock);
 }
 
 void tm_intern_after_fork_child(void)
@@ -67,11 +80,12 @@ static uint32_t append_stack(uint32_t parent, uint32_t location, uint32_t depth)
 {
     struct tm_state *state = tm_runtime.state;
     uint64_t number = state->stacks.count;
+    /* Whoever learns the number adds to the totals at once; their chunks are as long as those of stacks. */
+    if (number % (1 << TM_STACK_CHUNK_SHIFT) == 0)
+        for (int shard = 0; shard < TM_SHARDS; shard++)
+            if (!tm_table_reserve(&state->shards[shard].totals, number))
+                return TM_STACK_NONE;
     struct tm_stack *stack = tm_table_reserve(&state->stacks, number);
-    /* Whoever learns the number adds to the totals at once. */
-    for (int shard = 0; stack && shard < TM_SHARDS; shard++)
-        if (!tm_table_reserve(&state->shards[shard].totals, number))
-            return TM_STACK_NONE;
     if (!stack)
         return TM_STACK_NONE;
     *stack = (struct tm_stack){.parent = parent, .location = location, .depth = depth};
@@ -203,29 +217,29 @@ static uint32_t code_start(void *code)
     uint32_t start = tm_index_find(&codes, (uintptr_t)code, CODE_START);
     if (TM_LIKELY(start))
         return start;
-    tm_intern_lock();
+    bool locked = tm_intern_lock();
     start = tm_index_find(&codes, (uintptr_t)code, CODE_START);
     if (!start)
         start = register_code(code);
-    tm_intern_unlock();
+    tm_intern_unlock(locked);
     return start;
 }
 
 void tm_code_died(uintptr_t address)
 {
-    tm_intern_lock();
+    bool locked = tm_intern_lock();
     tm_lines_forget(address);
     tm_index_set(&codes, address, CODE_START, 0);
     tm_index_set(&codes, address, CODE_FUNCTION, 0);
     tm_next_epoch();
-    tm_intern_unlock();
+    tm_intern_unlock(locked);
 }
 
 void tm_code_forget_all(void)
 {
-    tm_intern_lock();
+    bool locked = tm_intern_lock();
     forget_code();
-    tm_intern_unlock();
+    tm_intern_unlock(locked);
 }
 
 /* ---- from a frame to a stack ---------------------------------------------------------------------------------------------- */
@@ -265,11 +279,11 @@ uint32_t tm_intern_location(void *code, uintptr_t instruction, bool *lasting)
     *lasting = position != 0;
     if (TM_LIKELY(location))
         return location;
-    tm_intern_lock();
+    bool locked = tm_intern_lock();
     location = intern_location(code, instruction, position && tag == generation);
     if (location && position && tag == generation && !tm_index_find(&positions, position, tag))
         remember_location(position, location);
-    tm_intern_unlock();
+    tm_intern_unlock(locked);
     tm_foreign_calls_redirect(); /* new code: a module may have been loaded */
     return location;
 }

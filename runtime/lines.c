@@ -3,89 +3,109 @@
  * Line tables: Objects/lnotab_notes.txt (3.8, 3.9), Objects/lnotab_notes.txt and PEP 626 (3.10), Objects/locations.md
  * (3.11+; later InternalDocs/code_objects.md).  Bounded by the table's own length.
  *
- * Tables can only be read from their beginning.  A function of a hundred thousand lines would take a walk through half of
- * its table for each of them, so for all but small tables marks are left along the way, from which later walks begin.
+ * Tables can only be read from their beginning.  But a program mostly goes forwards, so each walk begins where the last one
+ * through that table ended.  Backwards, a function of a hundred thousand lines would take a walk through half of its table for
+ * each of them, so in big tables marks are left along the way, from which later walks begin.
  */
-#include "lines.h"
+#include <string.h>
 
-/* A walk through a table: the entry that was read last covers the offsets below `end`, from the end of the one before. */
-struct walk {
-    const uint8_t *table;
-    int32_t size;
-    int32_t at; /* next entry */
-    int32_t end;
+#include "lines.h"
+#include "runtime.h"
+
+/* Between two entries of a table. */
+struct place {
+    int32_t at;  /* the next one */
+    int32_t end; /* the one before covers the offsets below this, from the end of its own predecessor */
     int32_t line;
-    uint32_t shown; /* `line`, or 0 where the entry has none */
+};
+
+struct table {
+    const uint8_t *bytes;
+    int32_t size;
 };
 
 uint64_t tm_lines_work;
 
+/*
+ * Of each version: step() passes over the next entry; false where there is none.  line_of() is the line of an entry that was
+ * passed, 0 or less where it has none.
+ */
 #if PY_VERSION_HEX >= 0x030B0000
 
 #define LINE_TABLE co_linetable
 #define UNITS(offset) (offset)
 
-/* First byte of an entry: 1, code: 4 bits, code units - 1: 3 bits. */
+/* First byte of an entry: 1, kind: 4 bits, code units - 1: 3 bits. */
+#define FIRST_OF_KIND(kind) (128 | (kind) << 3)
 enum {
-    CODE_ONE_LINE_0 = 10, /* below: one byte of columns, and the line of the entry before; these three: two bytes */
-    CODE_ONE_LINE_2 = 12,
-    CODE_NO_COLUMNS = 13,
-    CODE_LONG = 14,
-    CODE_NONE = 15,
+    KIND_NO_COLUMNS = 13,
+    KIND_LONG = 14,
+    KIND_NONE = 15,
 };
 
-static int read_signed_varint(struct walk *walk)
+/* Of entries of the other kinds: their bytes, and how many lines they go on. */
+static const uint8_t bytes_of[] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, [KIND_NONE] = 1};
+static const uint8_t lines_of[] = {[11] = 1, [12] = 2, [KIND_NONE] = 0};
+
+/* Passes over a first byte, a signed number, and columns, which end before the next first byte. */
+static TM_ALWAYS_INLINE void step_far(struct table table, int32_t *at, int32_t *line)
 {
     unsigned value = 0;
     unsigned shift = 0;
-    while (walk->at < walk->size && shift < 32) {
-        uint8_t byte = walk->table[walk->at++];
+    while (++*at < table.size && shift < 32) {
+        uint8_t byte = table.bytes[*at];
         value |= (unsigned)(byte & 63) << shift;
         shift += 6;
         if (!(byte & 64))
             break;
     }
-    return value & 1 ? -(int)(value >> 1) : (int)(value >> 1);
+    *line += value & 1 ? -(int)(value >> 1) : (int)(value >> 1);
+    while (++*at < table.size && !(table.bytes[*at] & 128))
+        ;
 }
 
-static bool step(struct walk *walk)
+static TM_ALWAYS_INLINE bool step(struct table table, int32_t *at, int32_t *end, int32_t *line)
 {
-    if (walk->at >= walk->size)
+    if (*at >= table.size)
         return false;
-    uint8_t head = walk->table[walk->at++];
-    int kind = head >> 3 & 15;
-    walk->end += (head & 7) + 1;
-    if (kind < CODE_ONE_LINE_0) {
-        walk->at += 1;
-    } else if (kind <= CODE_ONE_LINE_2) {
-        walk->at += 2;
-        walk->line += kind - CODE_ONE_LINE_0;
-    } else if (kind <= CODE_LONG) {
-        walk->line += read_signed_varint(walk);
-        while (walk->at < walk->size && !(walk->table[walk->at] & 128)) /* columns; a first byte has the high bit */
-            walk->at++;
+    uint8_t first = table.bytes[*at];
+    int kind = first >> 3 & 15;
+    *end += (first & 7) + 1;
+    if (TM_UNLIKELY(first >= FIRST_OF_KIND(KIND_NO_COLUMNS) && first < FIRST_OF_KIND(KIND_NONE))) {
+        step_far(table, at, line);
+    } else { /* which of them cannot be foreseen, so there are no branches for it */
+        *at += bytes_of[kind];
+        *line += lines_of[kind];
     }
-    walk->shown = kind == CODE_NONE || walk->line < 0 ? 0 : (uint32_t)walk->line;
     return true;
+}
+
+static int32_t line_of(struct table table, struct place before, int32_t line)
+{
+    return table.bytes[before.at] >= FIRST_OF_KIND(KIND_NONE) ? 0 : line;
 }
 
 #elif PY_VERSION_HEX >= 0x030A0000
 
 #define LINE_TABLE co_linetable
 #define UNITS(offset) ((offset) * (intptr_t)sizeof(_Py_CODEUNIT))
+#define NO_LINE -128
 
-/* Pairs {bytes of bytecode, line delta}; delta -128: no line. */
-static bool step(struct walk *walk)
+/* Pairs {bytes of bytecode, line delta}. */
+static TM_ALWAYS_INLINE bool step(struct table table, int32_t *at, int32_t *end, int32_t *line)
 {
-    if (walk->at + 1 >= walk->size)
+    if (*at + 1 >= table.size)
         return false;
-    int8_t delta = (int8_t)walk->table[walk->at + 1];
-    walk->end += walk->table[walk->at];
-    walk->at += 2;
-    if (delta != -128)
-        walk->line += delta;
-    walk->shown = delta == -128 || walk->line < 0 ? 0 : (uint32_t)walk->line;
+    int8_t delta = (int8_t)table.bytes[*at + 1];
+    *end += table.bytes[*at];
+    *line += delta == NO_LINE ? 0 : delta;
+    *at += 2;
     return true;
+}
+
+static int32_t line_of(struct table table, struct place before, int32_t line)
+{
+    return (int8_t)table.bytes[before.at + 1] == NO_LINE ? 0 : line;
 }
 
 #else
@@ -94,116 +114,145 @@ static bool step(struct walk *walk)
 #define UNITS(offset) (offset)
 
 /* Pairs {bytes of bytecode, signed line delta}: the delta counts behind those bytes, and the last line to the end. */
-static bool step(struct walk *walk)
+static TM_ALWAYS_INLINE bool step(struct table table, int32_t *at, int32_t *end, int32_t *line)
 {
-    bool last = walk->at + 1 >= walk->size;
-    walk->shown = walk->line < 0 ? 0 : (uint32_t)walk->line;
-    if (walk->end == INT32_MAX)
+    if (*end == INT32_MAX)
         return false;
-    walk->end = last ? INT32_MAX : walk->end + walk->table[walk->at];
-    walk->line += last ? 0 : (int8_t)walk->table[walk->at + 1];
-    walk->at += 2;
+    bool last = *at + 1 >= table.size;
+    *end = last ? INT32_MAX : *end + table.bytes[*at];
+    *line += last ? 0 : (int8_t)table.bytes[*at + 1];
+    *at += 2;
     return true;
+}
+
+static int32_t line_of(struct table table, struct place before, int32_t line)
+{
+    (void)table, (void)line;
+    return before.line;
 }
 
 #endif
 
-/* ---- marks ------------------------------------------------------------------------------------------------------------ */
+/* ---- places that are remembered ------------------------------------------------------------------------------------------ */
 
-#define WORTH_MARKS 64 /* bytes of a table */
+/* Before the last entry that was asked for, of many tables. */
+#define RECENT_BITS 8
+static struct recent {
+    uintptr_t code; /* 0: nobody's */
+    struct place place;
+} recent[1 << RECENT_BITS];
+
+static struct recent *recent_of(uintptr_t code)
+{
+    return &recent[(uint32_t)(code >> 4) * UINT32_C(0x9e3779b1) >> (32 - RECENT_BITS)];
+}
+
+/* All over a few big ones. */
+#define WORTH_MARKS 4096 /* bytes of a table */
 #define MARKS 4096
-#define RECENT 4
-
-struct mark {
-    int32_t at;
-    int32_t end;
-    int32_t line;
-};
-
-/* Tables that were read lately. */
 static struct marks {
     uintptr_t code; /* 0: nobody's */
     uint32_t count;
-    uint32_t apart; /* entries between two marks */
-    struct mark marks[MARKS];
-} recent[RECENT];
-static unsigned next_recent;
+    int32_t apart; /* offsets from one mark to the next */
+    struct place places[MARKS];
+} marked[4];
+#define MARKED (sizeof(marked) / sizeof(marked[0]))
 
-static struct marks *marks_of(const PyCodeObject *code)
+static struct marks *marks_of(uintptr_t code)
 {
-    for (unsigned i = 0; i < RECENT; i++)
-        if (recent[i].code == (uintptr_t)code)
-            return &recent[i];
-    struct marks *marks = &recent[next_recent++ % RECENT];
-    marks->code = (uintptr_t)code;
+    static unsigned next;
+    for (unsigned i = 0; i < MARKED; i++)
+        if (marked[i].code == code)
+            return &marked[i];
+    struct marks *marks = &marked[next++ % MARKED];
+    marks->code = code;
     marks->count = 0;
-    marks->apart = 8;
+    marks->apart = 64;
     return marks;
 }
 
 void tm_lines_forget(uintptr_t code)
 {
-    for (unsigned i = 0; i < RECENT; i++)
-        if (recent[i].code == code)
-            recent[i].code = 0;
+    if (recent_of(code)->code == code)
+        recent_of(code)->code = 0;
+    for (unsigned i = 0; i < MARKED; i++)
+        if (marked[i].code == code)
+            marked[i].code = 0;
 }
 
 void tm_lines_forget_all(void)
 {
-    for (unsigned i = 0; i < RECENT; i++)
-        recent[i].code = 0;
+    memset(recent, 0, sizeof(recent));
+    for (unsigned i = 0; i < MARKED; i++)
+        marked[i].code = 0;
 }
 
-/* To the last mark at or before the offset.  True: there is none behind it yet. */
-static bool go_to_mark(struct walk *walk, const struct marks *marks, intptr_t offset)
+/* How many marks there are up to an offset. */
+static uint32_t marks_up_to(const struct marks *marks, intptr_t offset)
 {
     uint32_t low = 0, high = marks->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (marks->marks[middle].end <= offset)
+        if (marks->places[middle].end <= offset)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low) {
-        walk->at = marks->marks[low - 1].at;
-        walk->end = marks->marks[low - 1].end;
-        walk->line = marks->marks[low - 1].line;
-    }
-    return low == marks->count;
+    return low;
 }
 
-static void leave_mark(struct marks *marks, const struct walk *walk)
+/* Where the next mark is due. */
+static int32_t next_mark(const struct marks *marks)
+{
+    return (marks->count ? marks->places[marks->count - 1].end : 0) + marks->apart;
+}
+
+/* Behind all others. */
+static void leave_mark(struct marks *marks, struct place place)
 {
     if (marks->count == MARKS) { /* every second one goes */
         for (uint32_t i = 0; i < MARKS / 2; i++)
-            marks->marks[i] = marks->marks[2 * i + 1];
+            marks->places[i] = marks->places[2 * i + 1];
         marks->count = MARKS / 2;
         marks->apart *= 2;
     }
-    marks->marks[marks->count++] = (struct mark){walk->at, walk->end, walk->line};
+    marks->places[marks->count++] = place;
 }
+
+/* ---- a line ---------------------------------------------------------------------------------------------------------------- */
 
 uint32_t tm_code_line(const PyCodeObject *code, intptr_t offset, bool lasting)
 {
     if (offset < 0)
         return code->co_firstlineno < 0 ? 0 : (uint32_t)code->co_firstlineno;
-    const PyObject *table = code->LINE_TABLE;
-    struct walk walk = {
-        .table = (const uint8_t *)((const PyBytesObject *)table)->ob_sval,
-        .size = (int32_t)((const PyVarObject *)table)->ob_size,
-        .line = code->co_firstlineno,
-    };
-    struct marks *marks = lasting && walk.size >= WORTH_MARKS ? marks_of(code) : NULL;
-    bool new_ground = marks && go_to_mark(&walk, marks, UNITS(offset));
-    for (uint32_t i = 1; step(&walk); i++) {
-        tm_lines_work++;
-        if (UNITS(offset) < walk.end)
-            return walk.shown;
-        if (new_ground && i == marks->apart) {
-            leave_mark(marks, &walk);
-            i = 0;
+    offset = UNITS(offset);
+    const PyObject *bytes = code->LINE_TABLE;
+    struct table table = {(const uint8_t *)((const PyBytesObject *)bytes)->ob_sval,
+                          (int32_t)((const PyVarObject *)bytes)->ob_size};
+    struct recent *recently = recent_of((uintptr_t)code);
+    struct marks *marks = lasting && table.size >= WORTH_MARKS ? marks_of((uintptr_t)code) : NULL;
+    uint32_t passed = marks ? marks_up_to(marks, offset) : 0;
+
+    struct place place = passed ? marks->places[passed - 1] : (struct place){.line = code->co_firstlineno};
+    bool first_marks = marks && !marks->count; /* they are left from the beginning of the table on */
+    if (lasting && !first_marks && recently->code == (uintptr_t)code && recently->place.end <= offset &&
+        recently->place.end >= place.end)
+        place = recently->place;
+
+    int32_t mark_due = marks && passed == marks->count ? next_mark(marks) : INT32_MAX;
+    int32_t at = place.at, end = place.end, line = place.line; /* for registers */
+    uint32_t steps = 0;
+    do {
+        place = (struct place){at, end, line};
+        if (end >= mark_due && marks) {
+            leave_mark(marks, place);
+            mark_due = next_mark(marks);
         }
-    }
-    return walk.end == INT32_MAX ? walk.shown : 0;
+        steps++;
+    } while (step(table, &at, &end, &line) && end <= offset);
+    tm_lines_work += steps;
+    if (lasting)
+        *recently = (struct recent){(uintptr_t)code, place};
+    int32_t shown = end > offset ? line_of(table, place, line) : 0;
+    return shown > 0 ? (uint32_t)shown : 0;
 }

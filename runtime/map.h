@@ -11,6 +11,8 @@
 #define TM_MAP_INDEX(address, level)                                                                                   \
     (((address) >> (TM_LEAF_ADDRESS_BITS + (level)*TM_DIRECTORY_BITS)) & ((UINT64_C(1) << TM_DIRECTORY_BITS) - 1))
 
+#define TM_SLOT_INDEX(address) (((address) >> TM_GRANULE_BITS) & ((1u << TM_LEAF_SLOT_BITS) - 1))
+
 /* map.c: makes what is missing on the way; NULL when there is no memory or the address has more than 48 bits. */
 uint64_t *tm_map_make_slot(uintptr_t address);
 void tm_map_wipe(void);
@@ -31,7 +33,42 @@ static TM_ALWAYS_INLINE uint64_t *tm_map_find_slot(uintptr_t address)
     if (TM_UNLIKELY(!leaf))
         return NULL;
     uint64_t *slots = (uint64_t *)(leaf + TM_LEAF_DATA_OFFSET);
-    return &slots[(address >> TM_GRANULE_BITS) & ((1u << TM_LEAF_SLOT_BITS) - 1)];
+    return &slots[TM_SLOT_INDEX(address)];
+}
+
+/*
+ * Leaves that were met lately, at the places that the lowest bits of `which` give them: one load and one comparison where the
+ * tree takes three loads.  Only who holds the main interpreter's GIL may look here, or write.
+ */
+struct tm_known_leaf {
+    uint64_t which; /* address >> TM_LEAF_ADDRESS_BITS; of an unused place one that belongs elsewhere */
+    uint64_t *slots;
+};
+#define TM_KNOWN_LEAF_BITS 8 /* 1 GiB of addresses */
+extern struct tm_known_leaf tm_known_leaves[1 << TM_KNOWN_LEAF_BITS] TM_HIDDEN;
+
+static TM_ALWAYS_INLINE struct tm_known_leaf *tm_map_place_of_leaf(uintptr_t address)
+{
+    return &tm_known_leaves[(address >> TM_LEAF_ADDRESS_BITS) & ((1u << TM_KNOWN_LEAF_BITS) - 1)];
+}
+
+/* The slot, or NULL: tm_map_find_slot() knows more. */
+static TM_ALWAYS_INLINE uint64_t *tm_map_known_slot(uintptr_t address)
+{
+    const struct tm_known_leaf *leaf = tm_map_place_of_leaf(address);
+    if (TM_UNLIKELY(leaf->which != address >> TM_LEAF_ADDRESS_BITS))
+        return NULL;
+    uint64_t *slot = &leaf->slots[TM_SLOT_INDEX(address)];
+    if (!slot)
+        __builtin_unreachable();
+    return slot;
+}
+
+/* To be found there from now on. */
+static inline void tm_map_know(uintptr_t address, uint64_t *slot)
+{
+    *tm_map_place_of_leaf(address) =
+        (struct tm_known_leaf){address >> TM_LEAF_ADDRESS_BITS, slot - TM_SLOT_INDEX(address)};
 }
 
 static TM_ALWAYS_INLINE uint64_t *tm_map_slot(uintptr_t address)

@@ -2,6 +2,7 @@
 /* The extension module tm._tm: the thin Python face of the runtime.  Everything that a user sees is in python/tm/. */
 #include "frames.h"
 #include "map.h"
+#include "table.h"
 
 /* While Python objects are made for an answer, their allocations are not traced (as in CPython's tracemalloc). */
 static uint32_t pause_tracing(void)
@@ -17,7 +18,7 @@ static uint32_t pause_tracing(void)
 static void resume_tracing(uint32_t busy)
 {
     /* A thread without a record then may have got one in between, by starting; it was never paused. */
-    if (tm_self && busy != TM_PAUSED)
+    if (tm_self != &tm_nobody && busy != TM_PAUSED)
         __atomic_store_n(&tm_self->busy, busy, __ATOMIC_RELEASE);
 }
 

@@ -8,7 +8,7 @@
  *                       map.h: block address -> slot <─────────────────────────────┼─> stack_cache.h: frames -> stack
  *                                                                                  │     frames_3*.h per CPython
  *                       arena.c, table_file.c: all memory                          ▼
- *                       table.c: append-only tables, totals      intern.c: stacks, locations, strings, code objects
+ *                       table.h: append-only tables, totals      intern.c: stacks, locations, strings, code objects
  *                       foreign.c: blocks of other domains                 (slow path, one lock)
  *                       limit.c, table_image.c: dump or core at a limit
  */
@@ -47,6 +47,13 @@ static TM_ALWAYS_INLINE bool tm_is_zero_before_writing(uint64_t *place)
 #else
     return !__atomic_load_n(place, __ATOMIC_RELAXED);
 #endif
+}
+
+/* Multiply and fold (as in wyhash): one multiplication, and every bit of both counts. */
+static TM_ALWAYS_INLINE uint64_t tm_fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 /* Shards of the live totals.  Whoever holds the main interpreter's GIL adds to the first without atomics; everybody else
@@ -125,6 +132,8 @@ struct tm_thread {
         *followers; /* [1 << TM_FOLLOWER_BITS] by its number: which came next, the last time; or NULL */
 };
 
+/* What a thread has that has no record yet: it is busy, so that hooks need not ask for more. */
+extern struct tm_thread tm_nobody TM_HIDDEN;
 extern __thread struct tm_thread *tm_self TM_HIDDEN __attribute__((tls_model("initial-exec")));
 /* Makes the calling thread's record; NULL when there is no memory, or while the thread is dying. */
 struct tm_thread *tm_thread_create(void);
@@ -134,7 +143,7 @@ bool tm_thread_reset_cache(struct tm_thread *thread);
 static TM_ALWAYS_INLINE struct tm_thread *tm_thread_get(void)
 {
     struct tm_thread *thread = tm_self;
-    return TM_LIKELY(thread != NULL) ? thread : tm_thread_create();
+    return TM_LIKELY(thread != &tm_nobody) ? thread : tm_thread_create();
 }
 
 /* ---- what the whole process shares --------------------------------------------------------------------------------- */
@@ -152,7 +161,7 @@ struct tm_runtime {
 };
 extern struct tm_runtime tm_runtime TM_HIDDEN;
 
-#define TM_TRACING 1
+#define TM_IDLE 1      /* not tracing */
 #define TM_MANY_GILS 2 /* an interpreter other than the main one has been seen at work */
 #define TM_EPOCH 4     /* from one to the next */
 
@@ -164,7 +173,7 @@ static TM_ALWAYS_INLINE uint64_t tm_epoch(void)
 /* To be asked again after `busy` was set, where the answer matters. */
 static TM_ALWAYS_INLINE bool tm_is_tracing(void)
 {
-    return tm_epoch() & TM_TRACING;
+    return !(tm_epoch() & TM_IDLE);
 }
 
 /* What was cached of code is out of date. */
@@ -251,20 +260,10 @@ static inline void *tm_chunk_data(struct tm_chunk *chunk)
     return (char *)chunk + chunk->data_offset;
 }
 
-/* ---- table.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- table.h ------------------------------------------------------------------------------------------------------------ */
 
 #define TM_STACK_CHUNK_SHIFT 14
 #define TM_MAX_STACKS (UINT32_C(1) << 28)
-
-bool tm_table_init(struct tm_table *table, enum tm_chunk_kind kind, uint32_t element_size, uint32_t chunk_shift,
-                   uint64_t max_elements);
-/* Address of element `index`; NULL where its chunk does not exist. */
-void *tm_table_at(const struct tm_table *table, uint64_t index);
-/* The same, making the chunk if need be; NULL when there is no memory or no room. */
-void *tm_table_reserve(struct tm_table *table, uint64_t index);
-/* Elements below `count` become visible to readers. */
-void tm_table_publish(struct tm_table *table, uint64_t count);
-void tm_table_wipe(struct tm_table *table);
 
 /* ---- intern.c ----------------------------------------------------------------------------------------------------------- */
 
@@ -282,8 +281,9 @@ bool tm_code_lies_at(uintptr_t address);
 void tm_code_died(uintptr_t address);
 /* Forgets all code objects (not stacks). */
 void tm_code_forget_all(void);
-void tm_intern_lock(void);
-void tm_intern_unlock(void);
+/* Gives what tm_intern_unlock() wants: whether there was anybody to lock out. */
+bool tm_intern_lock(void);
+void tm_intern_unlock(bool locked);
 void tm_intern_after_fork_child(void);
 
 /* ---- foreign.c ---------------------------------------------------------------------------------------------------------- */

@@ -115,8 +115,24 @@ static TM_ALWAYS_INLINE void tm_seal_newest(struct tm_thread *thread, struct tm_
 #endif
 }
 
-/* Is everything right below the newest entry, whose frame is the newest one? */
-static TM_ALWAYS_INLINE bool tm_newest_is_proven(const struct tm_thread *thread, const struct tm_cached_frame *newest)
+/* May seals be relied on just now?  Not while a trace function runs. */
+static TM_ALWAYS_INLINE bool tm_seals_hold(const PyThreadState *tstate)
+{
+#ifdef TM_FRAMES_CAN_BE_SEALED
+    return !tstate->tracing;
+#else
+    (void)tstate;
+    return true;
+#endif
+}
+
+/*
+ * Is everything right below the newest entry, whose frame is the newest one?  A stamp says so even while a trace function runs:
+ * nothing is stamped then, and a frame that was stamped before has lost it when its trace function is called for a new line, the
+ * only time when that may make it jump.
+ */
+static TM_ALWAYS_INLINE bool tm_newest_is_proven(const struct tm_thread *thread, const PyThreadState *tstate,
+                                                 const struct tm_cached_frame *newest)
 {
 #ifdef TM_FRAMES_CAN_BE_STAMPED
     bool proven = TM_LIKELY(tm_stamp_is_intact(newest));
@@ -124,10 +140,10 @@ static TM_ALWAYS_INLINE bool tm_newest_is_proven(const struct tm_thread *thread,
     if (proven)
         tm_seals_check_newest(thread, newest);
 #endif
-    (void)thread;
+    (void)thread, (void)tstate;
     return proven;
 #else
-    return TM_LIKELY((void *)tm_frame_older(newest->frame) == newest[-1].frame) &&
+    return TM_LIKELY(tm_seals_hold(tstate)) && TM_LIKELY((void *)tm_frame_older(newest->frame) == newest[-1].frame) &&
            tm_seal_proves(thread, &newest[-1], newest->floor);
 #endif
 }
@@ -140,16 +156,5 @@ void tm_seals_set(struct tm_thread *thread, struct tm_cached_frame *lowest, stru
 void tm_seals_configure(void);
 /* None of the thread's entries proves anything any more. */
 void tm_seals_forget(struct tm_thread *thread);
-
-/* May seals be relied on just now?  Not while a trace function runs. */
-static TM_ALWAYS_INLINE bool tm_seals_hold(const PyThreadState *tstate)
-{
-#ifdef TM_FRAMES_CAN_BE_SEALED
-    return !tstate->tracing;
-#else
-    (void)tstate;
-    return true;
-#endif
-}
 
 #endif

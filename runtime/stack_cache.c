@@ -33,13 +33,10 @@ static struct tm_cached_frame *locate(const struct tm_thread *thread, const void
 
 /* ---- paths and locations ----------------------------------------------------------------------------------------------------- */
 
-/* Multiply and fold (as in wyhash): one multiplication, and every bit of both counts.  One in 2^64 is 0, which the index takes
- * for an empty place: such a stack is made anew each time. */
+/* One in 2^64 is 0, which the index takes for an empty place: such a stack is made anew each time. */
 static TM_ALWAYS_INLINE uint64_t path_on(uint64_t below, uint32_t location)
 {
-    unsigned __int128 product =
-        (unsigned __int128)(below ^ UINT64_C(0x78bd642f)) * (location ^ UINT64_C(0xe7037ed1a0b428db));
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    return tm_fold(below ^ UINT64_C(0x78bd642f), location ^ UINT64_C(0xe7037ed1a0b428db));
 }
 
 static TM_ALWAYS_INLINE uint32_t check_on(uint32_t below, uint32_t location)
@@ -274,7 +271,7 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, struct tm_c
         if (stack)
             return stack;
     }
-    tm_intern_lock();
+    bool locked = tm_intern_lock();
     for (; entry <= newest; entry++) {
         if (entry->location != TM_LOCATION_HIDDEN) {
             extend(&path, &check, entry->location);
@@ -285,7 +282,7 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, struct tm_c
         if (complete)
             entry->stack = stack;
     }
-    tm_intern_unlock();
+    tm_intern_unlock(locked);
     return stack;
 }
 
@@ -476,9 +473,9 @@ static uint32_t intern_single(uint32_t location, tm_frame *frame)
     uint32_t check = check_on(0, location);
     uint32_t stack = tm_intern_find(path, check);
     if (!stack) {
-        tm_intern_lock();
+        bool locked = tm_intern_lock();
         stack = tm_intern_stack(path, check, TM_STACK_NONE, location, frame);
-        tm_intern_unlock();
+        tm_intern_unlock(locked);
     }
     return stack;
 }
@@ -543,9 +540,17 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest)
     return place_pending(thread, thread->newest + 1, pending);
 }
 
+uint32_t tm_stack_without_seals(struct tm_thread *thread, tm_frame *newest)
+{
+    tm_seals_forget(thread);
+    uint32_t stack = tm_stack_resolve(thread, newest);
+    tm_seals_forget(thread);
+    return stack;
+}
+
 bool tm_thread_reset_cache(struct tm_thread *thread)
 {
-    uint64_t epoch = tm_epoch() | TM_TRACING; /* of before: should it go up meanwhile, the cache is emptied again */
+    uint64_t epoch = tm_epoch() & ~(uint64_t)TM_IDLE; /* of before: should it go up now, the cache is emptied again */
     uint32_t capacity = MINIMUM_CAPACITY;
     while (capacity < 3 * (tm_runtime.frame_limit + SLACK) + TM_CACHE_BOTTOM)
         capacity *= 2;

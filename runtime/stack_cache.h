@@ -33,27 +33,32 @@
 uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest);
 /* The same when the newest entry's frame is the newest frame, and everything below it is known to be right. */
 uint32_t tm_stack_move(struct tm_thread *thread);
-/* The same for anything that the fast ways do not handle, and any frame_limit. */
+/* The same for anything that the fast ways do not handle, and any frame_limit; no frame: TM_STACK_UNKNOWN. */
 uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest);
+/* The same while nothing counts that was proven, and nothing may be left that proves anything. */
+uint32_t tm_stack_without_seals(struct tm_thread *thread, tm_frame *newest);
 
 static TM_ALWAYS_INLINE struct tm_recent_location *tm_recent_location(struct tm_thread *thread, uintptr_t instruction)
 {
     return &thread->locations[(uint32_t)instruction * UINT32_C(0x9e3779b1) >> (32 - TM_RECENT_BITS)];
 }
 
-/* The stack of the calling thread, whose newest frame is given (NULL: no Python code runs), and whose cache is up to date. */
-static TM_ALWAYS_INLINE uint32_t tm_stack_cached(struct tm_thread *thread, tm_frame *newest)
+/* The stack of the calling thread, whose cache is up to date. */
+static TM_ALWAYS_INLINE uint32_t tm_stack_cached(struct tm_thread *thread, const PyThreadState *tstate)
 {
-    if (TM_UNLIKELY(!newest))
-        return TM_STACK_UNKNOWN;
-    if (tm_runtime.frame_limit != 1) {
-        const struct tm_cached_frame *entry = thread->newest;
-        if (TM_UNLIKELY(entry->frame != newest) || TM_UNLIKELY(!tm_newest_is_proven(thread, entry)))
-            return tm_stack_verify(thread, newest);
+    tm_frame *newest = tm_frame_newest(tstate);
+    const struct tm_cached_frame *entry = thread->newest; /* with one frame the sentinel, which is nobody's */
+    if (TM_LIKELY(entry->frame == newest) && TM_LIKELY(tm_newest_is_proven(thread, tstate, entry))) {
         if (TM_LIKELY(entry->instruction == tm_frame_instruction(newest)) && TM_LIKELY(entry->stack))
             return entry->stack;
         return tm_stack_move(thread);
     }
+    if (TM_UNLIKELY(!newest))
+        return TM_STACK_UNKNOWN; /* no Python code runs */
+    if (TM_UNLIKELY(!tm_seals_hold(tstate)))
+        return tm_stack_without_seals(thread, newest);
+    if (tm_runtime.frame_limit != 1)
+        return tm_stack_verify(thread, newest);
     /* With one frame there is nothing to verify. */
     uintptr_t instruction = tm_frame_instruction(newest);
     const struct tm_recent_location *recent = tm_recent_location(thread, instruction);
@@ -63,12 +68,10 @@ static TM_ALWAYS_INLINE uint32_t tm_stack_cached(struct tm_thread *thread, tm_fr
 /* The stack of the calling thread. */
 static TM_ALWAYS_INLINE uint32_t tm_stack_of(struct tm_thread *thread, const PyThreadState *tstate)
 {
+    if (TM_LIKELY(thread->epoch == tm_epoch()))
+        return tm_stack_cached(thread, tstate);
     tm_frame *newest = tm_frame_newest(tstate);
-    if (TM_UNLIKELY(!tm_seals_hold(tstate)))
-        tm_seals_forget(thread);
-    if (TM_UNLIKELY(newest && thread->epoch != tm_epoch()))
-        return tm_stack_resolve(thread, newest);
-    return tm_stack_cached(thread, newest);
+    return tm_seals_hold(tstate) ? tm_stack_resolve(thread, newest) : tm_stack_without_seals(thread, newest);
 }
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "intern.h"
+#include "table.h"
 
 #define STRING_CHUNK_SHIFT 17 /* 1 MiB of units */
 #define MAX_STRING_UNITS (UINT64_C(1) << 31)
@@ -56,9 +57,12 @@ static size_t to_utf8(PyObject *string, char *out)
 
 static uint64_t hash_bytes(const char *bytes, size_t length)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (uint8_t)bytes[i]) * UINT64_C(0x100000001b3);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ length;
+    for (size_t i = 0; i < length; i += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + i, length - i < sizeof(word) ? length - i : sizeof(word));
+        hash = tm_fold(hash ^ word, UINT64_C(0x9e3779b97f4a7c15));
+    }
     return hash;
 }
 
@@ -104,5 +108,8 @@ uint32_t tm_intern_string(PyObject *string)
     static char buffer[TM_STRING_MAX]; /* under the lock; a hook may run on a small stack */
     if (!string || !PyUnicode_Check(string))
         return tm_intern_bytes("<unknown>", 9);
+    size_t length = (size_t)PyUnicode_GET_LENGTH(string);
+    if (PyUnicode_IS_COMPACT_ASCII(string) && length <= TM_STRING_MAX - 4) /* UTF-8 already */
+        return tm_intern_bytes(PyUnicode_DATA(string), length);
     return tm_intern_bytes(buffer, to_utf8(string, buffer));
 }

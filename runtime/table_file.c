@@ -369,7 +369,7 @@ void tm_file_after_fork_child(void)
         file_root = NULL;
         tm_root.table_file[0] = '\0';
         if (!detach_all()) { /* half of the table may still be the parent's: never touched again */
-            tm_runtime.epoch &= ~(uint64_t)TM_TRACING;
+            tm_runtime.epoch |= TM_IDLE;
             tm_root.state = 0;
         }
     }

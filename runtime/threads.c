@@ -9,7 +9,8 @@
 
 #include "tstate.h"
 
-__thread struct tm_thread *tm_self __attribute__((tls_model("initial-exec")));
+struct tm_thread tm_nobody = {.busy = 1};
+__thread struct tm_thread *tm_self __attribute__((tls_model("initial-exec"))) = &tm_nobody;
 
 /* What a thread has after its record was given away: allocations of later destructors are not traced. */
 static struct tm_thread departed = {.busy = 1, .shard = 1};
@@ -61,7 +62,7 @@ struct tm_thread *tm_thread_create(void)
     }
     pthread_mutex_unlock(&lock);
     if (!thread) {
-        tm_self = NULL;
+        tm_self = &tm_nobody;
         return NULL;
     }
     thread->tstate_place = &tm_tstate_nowhere;

@@ -53,6 +53,18 @@ def test_frames_that_are_not_shown_yet(traced):
     assert {tuple(frames[1]) for frames in report["tracebacks"]} == {("call_both", report["line"])}
 
 
+def test_frames_that_a_debugger_moves(traced):
+    """
+    GIVEN a trace function that sets the frame below to another line
+    WHEN objects that it made before and after are asked for
+    THEN that frame is where it was each time
+    """
+    lines = traced("jumping", frames=25)
+    assert len(lines) > 1000
+    assert len({line for _, line in lines}) == 2
+    assert [line for line in lines if line[0] != line[1]] == []
+
+
 @pytest.mark.parametrize("frames", [3, 25])
 def test_greenlets(python, traced, frames):
     """

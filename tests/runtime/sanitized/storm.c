@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "runtime/map.h"
+#include "runtime/table.h"
 #include "stand_in.h"
 
 #ifdef STAND_IN_FITS
