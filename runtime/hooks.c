@@ -253,10 +253,11 @@ static TM_ALWAYS_INLINE bool frees_plainly(enum domain domain)
     return has_common_case(domain) && (TM_LIKELY(!many_gils()) || owns_first_shard(tm_tstate_attached()));
 }
 
-/* A slot without flags, of a block whose size it holds. */
+/* A slot without flags, of a block that is not bigger than is common. */
 static TM_ALWAYS_INLINE bool is_ordinary(uint64_t slot)
 {
-    return slot - 1 < TM_SLOT_CODE - 1 && (uint32_t)slot != TM_SLOT_SIZE_BIG;
+    const uint64_t uncommon = TM_SLOT_EXTENSION | TM_SLOT_CODE | ((uint64_t)COMMON_SIZE + 1);
+    return TM_LIKELY(slot != 0) && TM_LIKELY(!(slot & uncommon));
 }
 
 /* Takes a block out of the map and gives its slot's value; 0: it was not there. */
@@ -477,16 +478,14 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
 static TM_NOINLINE void free_slowly(enum domain domain, void *block)
 {
     const PyMemAllocatorEx *below = &original[domain];
-    bool owned = has_common_case(domain) && !many_gils(); /* under the GIL, as start(), stop() and clear() */
-    uint64_t *slot = tm_map_find_slot((uintptr_t)block);
-    if (slot && owned)
-        tm_map_know((uintptr_t)block, slot);
-    /* Often there is nothing: pymalloc frees its big blocks in the raw domain, when we have let go of them already. */
-    if (slot && __atomic_load_n(slot, __ATOMIC_RELAXED)) {
-        if (owned)
-            forget(NULL, domain, block);
-        else
-            forget_among_many(domain, block);
+    if (!has_common_case(domain) || many_gils()) {
+        forget_among_many(domain, block);
+    } else {
+        /* Under the GIL, as start(), stop() and clear(). */
+        uint64_t *slot = tm_map_find_slot((uintptr_t)block);
+        if (slot)
+            tm_map_know((uintptr_t)block, slot);
+        forget(NULL, domain, block);
     }
     below->free(below->ctx, block);
 }
@@ -497,14 +496,14 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
     /* Before the block is freed: afterwards another thread may own its slot (the reverse order loses traces). */
     if (has_common_case(domain) && TM_LIKELY(!(tm_epoch() & (TM_IDLE | TM_MANY_GILS)))) {
         uint64_t *slot = tm_map_known_slot((uintptr_t)block);
-        uint64_t value = TM_LIKELY(slot != NULL) ? __atomic_load_n(slot, __ATOMIC_RELAXED) : TM_SLOT_EXTENSION;
+        uint64_t value = TM_LIKELY(slot != NULL) ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
         if (TM_LIKELY(is_ordinary(value))) {
             __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
             add_plainly(tm_slot_stack(value), -(int64_t)(value & TM_SLOT_SIZE_MASK), -TM_COUNT_STEP);
-        } else if (value) {
+        } else if (value || (!slot && block)) {
             return free_slowly(domain, block);
         }
-    } else if (block && tm_is_tracing()) {
+    } else if (tm_is_tracing() && tm_map_holds((uintptr_t)block)) { /* not what an outer hook has let go of already */
         return free_slowly(domain, block);
     }
     below->free(below->ctx, block);

@@ -36,6 +36,13 @@ static TM_ALWAYS_INLINE uint64_t *tm_map_find_slot(uintptr_t address)
     return &slots[TM_SLOT_INDEX(address)];
 }
 
+/* Is there anything in the slot of an address?  Nothing is in that of NULL. */
+static TM_ALWAYS_INLINE bool tm_map_holds(uintptr_t address)
+{
+    const uint64_t *slot = tm_map_find_slot(address);
+    return slot && __atomic_load_n(slot, __ATOMIC_RELAXED);
+}
+
 /*
  * Leaves that were met lately, at the places that the lowest bits of `which` give them: one load and one comparison where the
  * tree takes three loads.  Only who holds the main interpreter's GIL may look here, or write.

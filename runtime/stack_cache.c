@@ -169,10 +169,11 @@ static TM_ALWAYS_INLINE uint32_t floor_of(const struct tm_thread *thread, const 
 {
     if (TM_LIKELY(entry->frames <= tm_runtime.frame_limit))
         return TM_CACHE_BOTTOM - 1;
-    const struct tm_cached_frame *floor = &thread->cache[entry[-1].floor];
-    while (floor + 1 != entry && entry->frames - floor[1].frames >= tm_runtime.frame_limit)
+    uint32_t not_shown = entry->frames - tm_runtime.frame_limit;
+    uint32_t floor = entry[-1].floor;
+    while (thread->cache[floor + 1].frames <= not_shown) /* the entry itself has more */
         floor++;
-    return (uint32_t)(floor - thread->cache);
+    return floor;
 }
 
 /* Writes the entry for a frame, on top of the entry below. */
