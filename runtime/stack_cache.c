@@ -255,8 +255,12 @@ static TM_NOINLINE uint32_t intern_entries(struct tm_thread *thread, struct tm_c
                                            const struct tm_cached_frame *floor)
 {
     struct tm_cached_frame *entry = newest;
-    while (entry - 1 > floor && !entry[-1].stack)
-        entry--;
+    /* Down to one whose stack is known already, or is met again. */
+    while (entry - 1 > floor && !entry[-1].stack) {
+        entry[-1].stack = tm_intern_find(entry[-1].path, entry[-1].check);
+        if (!entry[-1].stack)
+            entry--;
+    }
     uint32_t stack = entry[-1].stack;
     uint64_t path = entry[-1].path;
     uint32_t check = entry[-1].check;
