@@ -3,11 +3,11 @@
 import pytest
 
 
-@pytest.mark.parametrize("what", ["once", "big", "realloc_fails", "realloc_moves", "tiny", "clear", "twice", "foreign",
+@pytest.mark.parametrize("what", ["once", "big", "far_apart", "realloc_fails", "realloc_moves", "tiny", "clear", "twice", "foreign",
                                   "departed", "many_sites", "names", "recursion"])
 def test_blocks(traced, python, native, what):
     env = {}
-    if what == "big" and python.pydebug:  # which would write into all of its 20 GB
+    if what in ("big", "far_apart") and python.pydebug:  # which would write into all of their 24 GB
         env["PYTHONMALLOC"] = "mimalloc" if python.free_threaded else "pymalloc"
     said = traced("blocks", what, native, env=env)["said"]
     if said != "None":

@@ -2,6 +2,7 @@
 """Blocks of all kinds and what becomes of them: each function is a test, named on the command line."""
 import ctypes
 import sys
+import sysconfig
 
 import raw
 import table
@@ -26,30 +27,51 @@ def once():
 
 
 def big():
-    """Sizes that need more than 32 bits: made, moved, freed."""
-    malloc, calloc, realloc, free = raw.functions()
-    sizes = [(1 << 32) - 2, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, 5 << 30]
+    """Sizes that need 32 bits and more: made, moved, freed, in each domain."""
+    sizes = [(1 << 31) - 1, 1 << 31, (1 << 32) - 2, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, 5 << 30]
 
-    def big_made():
-        return [calloc(1, size) for size in sizes]
-    blocks = big_made()
+    def found():
+        return sorted(trace[1] for trace in table.traces() if trace[1] > 1 << 30)
+    for prefix in ("PyMem_Raw", "PyMem_", "PyObject_"):
+        malloc, calloc, realloc, free = raw.functions(prefix)
+        blocks = [calloc(1, size) for size in sizes]
+        if None in blocks:
+            return "no memory"
+        assert found() == sizes
+        table.check_totals()
+        grown = realloc(blocks.pop(), 6 << 30)
+        assert grown
+        shrunk = realloc(blocks.pop(3), 100)
+        assert shrunk
+        assert found() == sizes[:3] + sizes[4:-1] + [6 << 30]
+        table.check_totals()
+        for block in blocks + [grown, shrunk]:
+            free(block)
+        assert not found()
+        # The neighbouring slot, too, is free for others.
+        kept = [malloc(48) for _ in range(1000)]
+        for block in kept:
+            free(block)
+        table.check_totals()
+
+
+def far_apart():
+    """Blocks whose leaves of the address map have one place among those that the runtime remembers (map.h)."""
+    size = (1 << 30) - 64  # with glibc's header a mapping of 1 GiB, and the next one begins where it ends
+    malloc, calloc, realloc, free = raw.functions("PyMem_")
+    blocks = [calloc(1, size) for _ in range(4)]
     if None in blocks:
         return "no memory"
-    assert sorted(trace[1] for trace in table.traces() if trace[1] > 1 << 31) == sizes
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):  # its own allocator puts them elsewhere, and nothing is remembered
+        assert len({block >> 22 & 255 for block in blocks}) < len(blocks), blocks
+    for smaller in range(1, 200):
+        blocks = [realloc(block, size - smaller - i) for i, block in enumerate(blocks)]
+        assert None not in blocks
+    assert sorted(trace[1] for trace in table.traces() if trace[1] > 1 << 29) == [size - 202, size - 201, size - 200, size - 199]
     table.check_totals()
-    grown = realloc(blocks[-1], 6 << 30)
-    assert grown
-    shrunk = realloc(blocks[1], 100)
-    assert shrunk
-    assert sorted(trace[1] for trace in table.traces() if trace[1] > 1 << 31) == [sizes[0]] + sizes[2:-1] + [6 << 30]
-    table.check_totals()
-    for block in blocks[:1] + blocks[2:-1] + [grown, shrunk]:
+    for block in blocks[::2] + blocks[1::2]:
         free(block)
-    assert not [trace for trace in table.traces() if trace[1] > 1 << 31]
-    # The neighbouring slot, too, is free for others.
-    kept = [malloc(48) for _ in range(1000)]
-    for block in kept:
-        free(block)
+    assert not [trace for trace in table.traces() if trace[1] > 1 << 29]
     table.check_totals()
 
 
@@ -74,26 +96,27 @@ def realloc_fails():
 
 def realloc_moves():
     """A block that is reallocated belongs to where that happened, with its new size."""
-    malloc, calloc, realloc, free = raw.functions()
+    for prefix in ("PyMem_Raw", "PyMem_", "PyObject_"):
+        malloc, calloc, realloc, free = raw.functions(prefix)
 
-    def moves_first():
-        return malloc(101)
+        def moves_first():
+            return malloc(101)
 
-    def moves_then(block, size):
-        return realloc(block, size)
-    block = moves_first()
-    assert 101 in sizes_of("moves_first")
-    for size in (51, 103, 5003, 500003, 11, 0, 77):
-        block = moves_then(block, size)
-        assert 101 not in sizes_of("moves_first")
-        assert sizes_of("moves_then").count(size) == 1
-    free(block)
-    assert 77 not in sizes_of("moves_then")
-    block = moves_then(None, 31)
-    assert sizes_of("moves_then").count(31) == 1
-    free(block)
-    assert 31 not in sizes_of("moves_then")
-    table.check_totals()
+        def moves_then(block, size):
+            return realloc(block, size)
+        block = moves_first()
+        assert 101 in sizes_of("moves_first")
+        for size in (51, 103, 5003, 500003, 11, 0, 77):
+            block = moves_then(block, size)
+            assert 101 not in sizes_of("moves_first")
+            assert sizes_of("moves_then").count(size) == 1
+        free(block)
+        assert 77 not in sizes_of("moves_then")
+        block = moves_then(None, 31)
+        assert sizes_of("moves_then").count(31) == 1
+        free(block)
+        assert 31 not in sizes_of("moves_then")
+        table.check_totals()
 
 
 def tiny():
