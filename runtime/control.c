@@ -48,10 +48,10 @@ static pthread_mutex_t switching = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- fork ------------------------------------------------------------------------------------------------------------------ */
 
-/* The locks of the slow path are taken over fork, so that the child finds its tables whole.  memray did the same after
- * hangs (bloomberg/memray PR 645). */
 static bool intern_locked;
 
+/* The locks of the slow path are taken over fork, so that the child finds its tables whole.  memray did the same after
+ * hangs (bloomberg/memray PR 645). */
 static void before_fork(void)
 {
     tm_file_before_fork();

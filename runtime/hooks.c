@@ -176,7 +176,7 @@ static TM_ALWAYS_INLINE uint32_t common_stack(struct tm_thread *thread)
  * first shard. */
 #define SHARED (UINT32_C(1) << 31)
 
-/* Bigger blocks are not the common case: this fits into an instruction, and is below TM_SLOT_SIZE_BIG. */
+/* Bigger blocks are not the common case: this fits into an instruction, is below TM_SLOT_SIZE_BIG, and one bit of a slot tells. */
 #define COMMON_SIZE INT32_MAX
 
 static TM_ALWAYS_INLINE uint32_t origin_of(struct tm_thread *thread, enum domain domain)
@@ -349,9 +349,8 @@ static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domai
 
 /* ---- the hooks ---------------------------------------------------------------------------------------------------------------- */
 
-/* The stack is looked up before the allocator is called: afterwards nothing needs a call. */
-
-/* Begins the common case of a hook: gives the stack.  TM_STACK_NONE: it is not the common case, and nothing has begun. */
+/* Begins the common case of a hook: gives the stack, which is looked up before the allocator is called, so that afterwards
+ * nothing needs a call.  TM_STACK_NONE: it is not the common case, and nothing has begun. */
 static TM_ALWAYS_INLINE uint32_t begin_common_case(enum domain domain, struct tm_thread *thread)
 {
     if (!has_common_case(domain) || TM_UNLIKELY(thread->busy))
@@ -377,7 +376,7 @@ static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = tm_self;
-    /* pymalloc gets its big blocks from the raw domain. */
+    /* What an outer hook asked for: pymalloc gets its big blocks from the raw domain. */
     if (!has_common_case(domain) && thread->busy && thread != &tm_nobody)
         return below->malloc(below->ctx, at_least_a_granule(size));
     uint32_t stack = TM_LIKELY(size <= COMMON_SIZE) ? begin_common_case(domain, thread) : TM_STACK_NONE;
@@ -431,6 +430,7 @@ static TM_NOINLINE void *realloc_slowly(enum domain domain, void *block, size_t 
         return below->realloc(below->ctx, block, at_least_a_granule(size));
 
     uint32_t origin = TM_LIKELY(!paused) ? origin_of(thread, domain) : TM_STACK_NONE;
+    /* Out before, not after: once realloc has freed the old block, its address and its slot are somebody else's. */
     uint64_t old_size = 0;
     uint64_t old = block ? take_out((uintptr_t)block, &old_size) : 0;
     void *moved = below->realloc(below->ctx, block, at_least_a_granule(size));
@@ -460,8 +460,7 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
         leave(thread);
         return realloc_slowly(domain, block, size);
     }
-    /* Out before, not after: once realloc has freed the old block, its address and its slot are somebody else's. */
-    if (block)
+    if (block) /* out before, as above */
         __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
     void *moved = below->realloc(below->ctx, block, at_least_a_granule(size));
     if (TM_UNLIKELY(!moved)) {

@@ -144,7 +144,7 @@ static struct recent {
 
 static struct recent *recent_of(uintptr_t code)
 {
-    return &recent[(uint32_t)(code >> 4) * UINT32_C(0x9e3779b1) >> (32 - RECENT_BITS)];
+    return &recent[tm_spread((uint32_t)(code >> 4), RECENT_BITS)];
 }
 
 /* All over a few big ones. */
@@ -239,15 +239,13 @@ uint32_t tm_code_line(const PyCodeObject *code, intptr_t offset, bool lasting)
         recently->place.end >= place.end)
         place = recently->place;
 
-    int32_t mark_due = marks && passed == marks->count ? next_mark(marks) : INT32_MAX;
+    struct marks *new_ground = marks && passed == marks->count ? marks : NULL;
     int32_t at = place.at, end = place.end, line = place.line; /* for registers */
     uint32_t steps = 0;
     do {
         place = (struct place){at, end, line};
-        if (end >= mark_due && marks) {
-            leave_mark(marks, place);
-            mark_due = next_mark(marks);
-        }
+        if (new_ground && end >= next_mark(new_ground))
+            leave_mark(new_ground, place);
         steps++;
     } while (step(table, &at, &end, &line) && end <= offset);
     tm_lines_work += steps;

@@ -67,7 +67,7 @@ static TM_ALWAYS_INLINE uint64_t *tm_map_known_slot(uintptr_t address)
         return NULL;
     uint64_t *slot = &leaf->slots[TM_SLOT_INDEX(address)];
     if (!slot)
-        __builtin_unreachable();
+        __builtin_unreachable(); /* spares callers the comparison */
     return slot;
 }
 

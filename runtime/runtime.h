@@ -56,6 +56,12 @@ static TM_ALWAYS_INLINE uint64_t tm_fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* A place for a key among 2^bits (Knuth's multiplicative hash). */
+static TM_ALWAYS_INLINE uint32_t tm_spread(uint32_t key, uint32_t bits)
+{
+    return key * UINT32_C(0x9e3779b1) >> (32 - bits);
+}
+
 /* Shards of the live totals.  Whoever holds the main interpreter's GIL adds to the first without atomics; everybody else
  * (the raw domain, other GILs, foreign blocks) adds atomically to one of the others. */
 #define TM_SHARD_GIL 0
@@ -260,12 +266,11 @@ static inline void *tm_chunk_data(struct tm_chunk *chunk)
     return (char *)chunk + chunk->data_offset;
 }
 
-/* ---- table.h ------------------------------------------------------------------------------------------------------------ */
+/* ---- intern.c ----------------------------------------------------------------------------------------------------------- */
 
+/* Stacks are appended in chunks of 2^this, and so are the totals of each. */
 #define TM_STACK_CHUNK_SHIFT 14
 #define TM_MAX_STACKS (UINT32_C(1) << 28)
-
-/* ---- intern.c ----------------------------------------------------------------------------------------------------------- */
 
 bool tm_intern_init(void);
 /* The location of an instruction; 0: no memory.  *lasting: it stays so until the epoch changes. */

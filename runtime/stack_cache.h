@@ -40,7 +40,7 @@ uint32_t tm_stack_without_seals(struct tm_thread *thread, tm_frame *newest);
 
 static TM_ALWAYS_INLINE struct tm_recent_location *tm_recent_location(struct tm_thread *thread, uintptr_t instruction)
 {
-    return &thread->locations[(uint32_t)instruction * UINT32_C(0x9e3779b1) >> (32 - TM_RECENT_BITS)];
+    return &thread->locations[tm_spread((uint32_t)instruction, TM_RECENT_BITS)];
 }
 
 /* The stack of the calling thread, whose cache is up to date. */
