@@ -154,7 +154,7 @@ storm: ## crash a traced storm STORM_N times (default 1000), cut and bend what i
 	@tools/needs build test
 	@$(MAKE) --no-print-directory $(JOBS) all PYTHONS='$(PYTHONS)'
 	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
-	@STORM_N=$(STORM_N) TM_LONG=1 tools/pytest -rPs tests/storm tests/runtime $(ARGS)
+	@STORM_N=$(STORM_N) TM_LONG=1 PYTEST_TIMEOUT=3600 tools/pytest -rPs tests/storm tests/runtime $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZ_S seconds (default 60) under ASan and UBSan, on all processors
