@@ -20,6 +20,11 @@ static struct tm_chunk *newest_private;
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
+/* Linux 5.14; an older kernel refuses, and the pages come one by one. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 /*
  * The table lies below the program, its heap and its libraries: cores hold memory in the order of its addresses, and one
  * that was cut off (disk full, systemd's limit) still holds the whole table.  Where exactly is random, so that nobody can
@@ -132,6 +137,14 @@ void *tm_arena_private(size_t bytes)
     link_chunk((uint64_t *)&newest_private, chunk);
     count_bytes(bytes);
     return chunk + 1;
+}
+
+void *tm_arena_resident(size_t bytes)
+{
+    void *memory = tm_arena_private(bytes);
+    if (memory)
+        madvise((struct tm_chunk *)memory - 1, tm_round_to_page(sizeof(struct tm_chunk) + bytes), MADV_POPULATE_WRITE);
+    return memory;
 }
 
 static void give_pages_back(char *first, char *end)

@@ -4,7 +4,7 @@
 static struct tm_index_table *create(uint32_t bits)
 {
     struct tm_index_table *table =
-        tm_arena_private(sizeof(struct tm_index_table) + (sizeof(struct tm_index_entry) << bits));
+        tm_arena_resident(sizeof(struct tm_index_table) + (sizeof(struct tm_index_entry) << bits));
     if (table)
         table->shift = 64 - bits;
     return table;
@@ -14,7 +14,7 @@ static inline void put(struct tm_index_table *table, uint64_t key, uint32_t tag,
 {
     uint64_t mask = (UINT64_C(1) << (64 - table->shift)) - 1;
     uint64_t i = tm_index_hash(key) >> table->shift;
-    while (!tm_is_zero_before_writing(&table->entries[i].key))
+    while (table->entries[i].key)
         i = (i + 1) & mask;
     __atomic_store_n(&table->entries[i].tag, tag, __ATOMIC_RELEASE);
     __atomic_store_n(&table->entries[i].value, value, __ATOMIC_RELEASE);

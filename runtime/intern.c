@@ -17,6 +17,7 @@
 #include "intern.h"
 #include "lines.h"
 #include "map.h"
+#include "record_index.h"
 #include "table.h"
 
 /* glibc 2.32 and newer know when a program has one thread; a second one does not begin while that is in here. */
@@ -34,20 +35,26 @@
 #define FORGETFUL_CAPACITY (UINT64_C(1) << 18) /* entries: 4 MiB */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tm_index functions; /* file name, function name -> the first location seen of it */
-static struct tm_index locations; /* that one, line -> location */
+static struct tm_record_index locations; /* file name, function name, line -> location */
 
 /* Read without the lock. */
 static uint32_t generation = 1;
-static struct tm_index codes;     /* code object's address, tagged -> what is known of it while it lives */
-static struct tm_index positions; /* position, tagged with the generation -> location */
-static struct tm_index stacks;    /* path, tagged with its check -> stack */
+static struct tm_index codes;         /* code object's address, tagged -> what is known of it while it lives */
+static struct tm_index positions;     /* position, tagged with the generation -> location */
+static struct tm_record_index stacks; /* path -> stack */
 static uint32_t next_position = 1;
+
+/* The path of each stack, in chunks as long as those of stacks. */
+struct path {
+    uint64_t hash;
+    uint32_t check;
+} __attribute__((packed, aligned(4)));
+static struct path *paths[TM_MAX_STACKS >> TM_STACK_CHUNK_SHIFT];
 
 /* Tags of what is known of a code object. */
 enum {
-    CODE_START,    /* position of its first instruction */
-    CODE_FUNCTION, /* the first location seen of its function */
+    CODE_START, /* position of its first instruction */
+    CODE_NAMES, /* a location that has its names */
 };
 
 bool tm_intern_lock(void)
@@ -74,17 +81,65 @@ static uint64_t pair(uint32_t high, uint32_t low)
     return (uint64_t)high << 32 | low;
 }
 
+/* ---- records by what they hold ------------------------------------------------------------------------------------------- */
+
+static uint64_t hash_of_names(uint32_t filename, uint32_t name, uint32_t lineno)
+{
+    return tm_fold(pair(filename, name) ^ UINT64_C(0x9e3779b97f4a7c15), lineno ^ UINT64_C(0xe7037ed1a0b428db));
+}
+
+static uint64_t hash_of_location(uint32_t number)
+{
+    const struct tm_location *location = tm_table_at(&tm_runtime.state->locations, number);
+    return hash_of_names(location->filename, location->name, location->lineno);
+}
+
+static TM_ALWAYS_INLINE bool is_location(uint32_t number, const void *wanted)
+{
+    const struct tm_location *location = tm_table_at(&tm_runtime.state->locations, number);
+    const struct tm_location *other = wanted;
+    return location->lineno == other->lineno && location->name == other->name && location->filename == other->filename;
+}
+
+static TM_ALWAYS_INLINE struct path *path_of(uint32_t stack)
+{
+    return &paths[stack >> TM_STACK_CHUNK_SHIFT][stack % (1 << TM_STACK_CHUNK_SHIFT)];
+}
+
+static uint64_t hash_of_stack(uint32_t number)
+{
+    return path_of(number)->hash;
+}
+
+static TM_ALWAYS_INLINE bool is_stack(uint32_t number, const void *wanted)
+{
+    const struct path *path = path_of(number), *other = wanted;
+    return path->hash == other->hash && path->check == other->check;
+}
+
 /* ---- stacks ---------------------------------------------------------------------------------------------------------- */
+
+/* Whoever learns a stack's number adds to its totals at once. */
+static bool reserve_totals_and_path(uint64_t stack)
+{
+    struct tm_state *state = tm_runtime.state;
+    if (stack >= TM_MAX_STACKS)
+        return false;
+    for (int shard = 0; shard < TM_SHARDS; shard++)
+        if (!tm_table_reserve(&state->shards[shard].totals, stack))
+            return false;
+    struct path **chunk = &paths[stack >> TM_STACK_CHUNK_SHIFT];
+    if (!*chunk)
+        *chunk = tm_arena_private(sizeof(struct path) << TM_STACK_CHUNK_SHIFT);
+    return *chunk;
+}
 
 static uint32_t append_stack(uint32_t parent, uint32_t location, uint32_t depth)
 {
     struct tm_state *state = tm_runtime.state;
     uint64_t number = state->stacks.count;
-    /* Whoever learns the number adds to the totals at once; their chunks are as long as those of stacks. */
-    if (number % (1 << TM_STACK_CHUNK_SHIFT) == 0)
-        for (int shard = 0; shard < TM_SHARDS; shard++)
-            if (!tm_table_reserve(&state->shards[shard].totals, number))
-                return TM_STACK_NONE;
+    if (number % (1 << TM_STACK_CHUNK_SHIFT) == 0 && !reserve_totals_and_path(number)) /* chunks of all are as long */
+        return TM_STACK_NONE;
     struct tm_stack *stack = tm_table_reserve(&state->stacks, number);
     if (!stack)
         return TM_STACK_NONE;
@@ -94,14 +149,14 @@ static uint32_t append_stack(uint32_t parent, uint32_t location, uint32_t depth)
     return (uint32_t)number;
 }
 
-static uint32_t append_location(uint32_t filename, uint32_t name, uint32_t lineno)
+static uint32_t append_location(const struct tm_location *content)
 {
     struct tm_table *table = &tm_runtime.state->locations;
     uint64_t number = table->count;
     struct tm_location *location = tm_table_reserve(table, number);
     if (!location)
         return 0;
-    *location = (struct tm_location){.filename = filename, .name = name, .lineno = lineno};
+    *location = *content;
     location->check = tm_location_check((uint32_t)number, location);
     tm_table_publish(table, number + 1);
     return (uint32_t)number;
@@ -110,8 +165,8 @@ static uint32_t append_location(uint32_t filename, uint32_t name, uint32_t linen
 bool tm_intern_init(void)
 {
     struct tm_state *state = tm_runtime.state;
-    if (!tm_index_init(&codes, 10) || !tm_index_init(&functions, 10) || !tm_index_init(&locations, 12) ||
-        !tm_index_init(&stacks, 14) || !tm_index_init(&positions, 12) || !tm_strings_init() ||
+    if (!tm_index_init(&codes, 10) || !tm_index_init(&positions, 12) || !tm_strings_init() ||
+        !tm_record_index_init(&locations, 12, hash_of_location) || !tm_record_index_init(&stacks, 14, hash_of_stack) ||
         !tm_table_init(&state->locations, TM_CHUNK_LOCATIONS, sizeof(struct tm_location), LOCATION_CHUNK_SHIFT,
                        MAX_LOCATIONS) ||
         !tm_table_init(&state->stacks, TM_CHUNK_STACKS, sizeof(struct tm_stack), TM_STACK_CHUNK_SHIFT, TM_MAX_STACKS))
@@ -123,49 +178,44 @@ bool tm_intern_init(void)
     uint32_t unknown = tm_intern_bytes("<unknown>", 9);
     if (!unknown)
         return false;
-    append_location(unknown, unknown, 0);
+    append_location(&(struct tm_location){.filename = unknown, .name = unknown});
     append_stack(TM_STACK_NONE, 0, 0); /* TM_STACK_NONE */
     append_stack(TM_STACK_NONE, 0, 1); /* TM_STACK_UNKNOWN */
     return state->locations.count == 1 && state->stacks.count == 2;
 }
 
-/* The first location that was seen of a code object's function; `line`: where it stands now, should this be it. */
-static uint32_t first_location(const PyCodeObject *code, uint32_t line)
+static PyObject *name_of(const PyCodeObject *code)
 {
 #if PY_VERSION_HEX >= 0x030B0000
-    PyObject *code_name = code->co_qualname;
+    return code->co_qualname;
 #else
-    PyObject *code_name = code->co_name;
+    return code->co_name;
 #endif
-    uint32_t filename = tm_intern_string(code->co_filename);
-    uint32_t name = tm_intern_string(code_name);
-    if (!filename || !name)
-        return 0;
-    uint32_t first = tm_index_find(&functions, pair(filename, name), 0);
-    if (first)
-        return first;
-    first = append_location(filename, name, line);
-    bool added = first && tm_index_add(&functions, pair(filename, name), 0, first) &&
-                 tm_index_add(&locations, pair(first, line), 0, first);
-    return added ? first : 0;
 }
 
 /* `lasting`: the death of the code object will be noticed. */
 static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction, bool lasting)
 {
-    uint32_t line = tm_code_line(code, tm_frame_offset(code, instruction), lasting);
-    uint32_t first = lasting ? tm_index_find(&codes, (uintptr_t)code, CODE_FUNCTION) : 0;
-    if (!first) {
-        first = first_location(code, line);
-        if (!first || (lasting && !tm_index_set(&codes, (uintptr_t)code, CODE_FUNCTION, first)))
+    uint32_t known = lasting ? tm_index_find(&codes, (uintptr_t)code, CODE_NAMES) : 0;
+    struct tm_location wanted = {0};
+    if (known)
+        wanted = *(const struct tm_location *)tm_table_at(&tm_runtime.state->locations, known);
+    else if (!(wanted.filename = tm_intern_string(code->co_filename)) ||
+             !(wanted.name = tm_intern_string(name_of(code))))
+        return 0;
+    wanted.lineno = tm_code_line(code, tm_frame_offset(code, instruction), lasting);
+
+    uint64_t hash = hash_of_names(wanted.filename, wanted.name, wanted.lineno);
+    uint32_t location;
+    uint32_t *place = tm_record_index_find(&locations, hash, is_location, &wanted, &location);
+    if (!location) {
+        location = append_location(&wanted);
+        if (!location || !tm_record_index_add(&locations, place, hash, location))
             return 0;
     }
-    uint32_t location = tm_index_find(&locations, pair(first, line), 0);
-    if (location)
-        return location;
-    const struct tm_location *same = tm_table_at(&tm_runtime.state->locations, first);
-    location = append_location(same->filename, same->name, line);
-    return location && tm_index_add(&locations, pair(first, line), 0, location) ? location : 0;
+    if (lasting && !known && !tm_index_set(&codes, (uintptr_t)code, CODE_NAMES, location))
+        return 0;
+    return location;
 }
 
 /* Frames from this one outwards; what tracemalloc calls total_nframe.  Asked once per outermost stack of a cache. */
@@ -230,7 +280,7 @@ void tm_code_died(uintptr_t address)
     bool locked = tm_intern_lock();
     tm_lines_forget(address);
     tm_index_set(&codes, address, CODE_START, 0);
-    tm_index_set(&codes, address, CODE_FUNCTION, 0);
+    tm_index_set(&codes, address, CODE_NAMES, 0);
     tm_next_epoch();
     tm_intern_unlock(locked);
 }
@@ -246,17 +296,24 @@ void tm_code_forget_all(void)
 
 uint32_t tm_intern_find(uint64_t path, uint32_t check)
 {
-    return tm_index_find(&stacks, path, check);
+    uint32_t stack;
+    tm_record_index_find(&stacks, path, is_stack, &(struct path){path, check}, &stack);
+    return stack;
 }
 
 uint32_t tm_intern_stack(uint64_t path, uint32_t check, uint32_t parent, uint32_t location, const void *frame)
 {
-    uint32_t stack = tm_index_find(&stacks, path, check);
+    uint32_t stack;
+    const struct path wanted = {path, check};
+    uint32_t *place = tm_record_index_find(&stacks, path, is_stack, &wanted, &stack);
     if (stack)
         return stack;
     const struct tm_stack *below = parent ? tm_table_at(&tm_runtime.state->stacks, parent) : NULL;
     stack = append_stack(parent, location, below ? below->depth + 1 : depth_from(frame));
-    return stack && tm_index_add(&stacks, path, check, stack) ? stack : TM_STACK_NONE;
+    if (!stack)
+        return TM_STACK_NONE;
+    *path_of(stack) = wanted;
+    return tm_record_index_add(&stacks, place, path, stack) ? stack : TM_STACK_NONE;
 }
 
 /* Positions of code that has died are never asked for again, and rather than grow for them, a big index begins anew.  Without

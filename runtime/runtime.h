@@ -208,6 +208,8 @@ void tm_arena_give_back(struct tm_chunk *chunk);
 void *tm_arena_page(void);
 /* Zeroed memory of the runtime's own, which readers need not see. */
 void *tm_arena_private(size_t bytes);
+/* The same, of which every page is going to be written soon: all at once, that costs less. */
+void *tm_arena_resident(size_t bytes);
 /* Gives its pages back; the addresses stay taken. */
 void tm_arena_release_private(void *memory);
 /* Zeroes a chunk's elements and gives their pages back. */

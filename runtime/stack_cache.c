@@ -33,7 +33,6 @@ static struct tm_cached_frame *locate(const struct tm_thread *thread, const void
 
 /* ---- paths and locations ----------------------------------------------------------------------------------------------------- */
 
-/* One in 2^64 is 0, which the index takes for an empty place: such a stack is made anew each time. */
 static TM_ALWAYS_INLINE uint64_t path_on(uint64_t below, uint32_t location)
 {
     return tm_fold(below ^ UINT64_C(0x78bd642f), location ^ UINT64_C(0xe7037ed1a0b428db));

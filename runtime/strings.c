@@ -13,7 +13,7 @@ static struct tm_index known; /* hash of the content -> string */
 bool tm_strings_init(void)
 {
     struct tm_table *strings = &tm_runtime.state->strings;
-    return tm_index_init(&known, 12) &&
+    return tm_index_init(&known, 10) &&
            tm_table_init(strings, TM_CHUNK_STRINGS, TM_STRING_UNIT, STRING_CHUNK_SHIFT, MAX_STRING_UNITS) &&
            tm_table_reserve(strings, 0) && (tm_table_publish(strings, 1), true);
 }
