@@ -27,16 +27,17 @@ struct table {
 uint64_t tm_lines_work;
 
 /*
- * Of each version: step() passes over the next entry; false where there is none.  line_of() is the line of an entry that was
- * passed, 0 or less where it has none.
+ * Of each version: next_end() tells where the next entry ends; false: there is none.  pass() passes over it.  line_of() is its
+ * line, 0 or less where it has none.
  */
 #if PY_VERSION_HEX >= 0x030B0000
 
 #define LINE_TABLE co_linetable
 #define UNITS(offset) (offset)
 
-/* First byte of an entry: 1, kind: 4 bits, code units - 1: 3 bits. */
-#define FIRST_OF_KIND(kind) (128 | (kind) << 3)
+/* First byte of an entry: 1, kind: 4 bits, code units - 1: 3 bits.  No other byte has its highest bit set. */
+#define FIRST 128
+#define FIRST_OF_KIND(kind) (FIRST | (kind) << 3)
 enum {
     KIND_NO_COLUMNS = 13,
     KIND_LONG = 14,
@@ -47,42 +48,70 @@ enum {
 static const uint8_t bytes_of[] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, [KIND_NONE] = 1};
 static const uint8_t lines_of[] = {[11] = 1, [12] = 2, [KIND_NONE] = 0};
 
-/* Passes over a first byte, a signed number, and columns, which end before the next first byte. */
-static TM_ALWAYS_INLINE void step_far(struct table table, int32_t *at, int32_t *line)
+static int32_t from_zigzag(unsigned value)
+{
+    return value & 1 ? -(int32_t)(value >> 1) : (int32_t)(value >> 1);
+}
+
+/* A first byte, a signed number, and columns, which end before the next first byte. */
+static void pass_far_bytewise(struct table table, struct place *place)
 {
     unsigned value = 0;
     unsigned shift = 0;
-    while (++*at < table.size && shift < 32) {
-        uint8_t byte = table.bytes[*at];
+    while (++place->at < table.size && shift < 32) {
+        uint8_t byte = table.bytes[place->at];
         value |= (unsigned)(byte & 63) << shift;
         shift += 6;
         if (!(byte & 64))
             break;
     }
-    *line += value & 1 ? -(int)(value >> 1) : (int)(value >> 1);
-    while (++*at < table.size && !(table.bytes[*at] & 128))
+    place->line += from_zigzag(value);
+    while (++place->at < table.size && !(table.bytes[place->at] & FIRST))
         ;
 }
 
-static TM_ALWAYS_INLINE bool step(struct table table, int32_t *at, int32_t *end, int32_t *line)
+/* The same for nearly all of them, whose number has one byte and whose columns end within eight. */
+static TM_ALWAYS_INLINE void pass_far(struct table table, struct place *place)
 {
-    if (*at >= table.size)
-        return false;
-    uint8_t first = table.bytes[*at];
-    int kind = first >> 3 & 15;
-    *end += (first & 7) + 1;
-    if (TM_UNLIKELY(first >= FIRST_OF_KIND(KIND_NO_COLUMNS) && first < FIRST_OF_KIND(KIND_NONE))) {
-        step_far(table, at, line);
-    } else { /* which of them cannot be foreseen, so there are no branches for it */
-        *at += bytes_of[kind];
-        *line += lines_of[kind];
+    uint64_t next = 0;
+    if (TM_LIKELY(table.size - place->at > (int32_t)sizeof(next)))
+        memcpy(&next, table.bytes + place->at + 1, sizeof(next));
+    uint64_t firsts = next & UINT64_C(0x8080808080808080);
+    if (TM_UNLIKELY(!firsts || next & 64)) {
+        pass_far_bytewise(table, place);
+        return;
     }
+    place->line += from_zigzag(next & 63);
+    place->at += 1 + __builtin_ctzll(firsts) / 8;
+}
+
+static TM_ALWAYS_INLINE bool next_end(struct table table, const struct place *place, int32_t *end)
+{
+    if (place->at >= table.size)
+        return false;
+    *end = place->end + (table.bytes[place->at] & 7) + 1;
     return true;
 }
 
-static int32_t line_of(struct table table, struct place before, int32_t line)
+static TM_ALWAYS_INLINE void pass(struct table table, struct place *place, int32_t end)
 {
-    return table.bytes[before.at] >= FIRST_OF_KIND(KIND_NONE) ? 0 : line;
+    uint8_t first = table.bytes[place->at];
+    int kind = first >> 3 & 15;
+    if (TM_UNLIKELY(first >= FIRST_OF_KIND(KIND_NO_COLUMNS) && first < FIRST_OF_KIND(KIND_NONE))) {
+        pass_far(table, place);
+    } else { /* which of them cannot be foreseen, so there are no branches for it */
+        place->at += bytes_of[kind];
+        place->line += lines_of[kind];
+    }
+    place->end = end;
+}
+
+static int32_t line_of(struct table table, struct place place)
+{
+    if (table.bytes[place.at] >= FIRST_OF_KIND(KIND_NONE))
+        return 0;
+    pass(table, &place, 0);
+    return place.line;
 }
 
 #elif PY_VERSION_HEX >= 0x030A0000
@@ -92,20 +121,24 @@ static int32_t line_of(struct table table, struct place before, int32_t line)
 #define NO_LINE -128
 
 /* Pairs {bytes of bytecode, line delta}. */
-static TM_ALWAYS_INLINE bool step(struct table table, int32_t *at, int32_t *end, int32_t *line)
+static TM_ALWAYS_INLINE bool next_end(struct table table, const struct place *place, int32_t *end)
 {
-    if (*at + 1 >= table.size)
+    if (place->at + 1 >= table.size)
         return false;
-    int8_t delta = (int8_t)table.bytes[*at + 1];
-    *end += table.bytes[*at];
-    *line += delta == NO_LINE ? 0 : delta;
-    *at += 2;
+    *end = place->end + table.bytes[place->at];
     return true;
 }
 
-static int32_t line_of(struct table table, struct place before, int32_t line)
+static TM_ALWAYS_INLINE void pass(struct table table, struct place *place, int32_t end)
 {
-    return (int8_t)table.bytes[before.at + 1] == NO_LINE ? 0 : line;
+    int8_t delta = (int8_t)table.bytes[place->at + 1];
+    *place = (struct place){place->at + 2, end, place->line + (delta == NO_LINE ? 0 : delta)};
+}
+
+static int32_t line_of(struct table table, struct place place)
+{
+    int8_t delta = (int8_t)table.bytes[place.at + 1];
+    return delta == NO_LINE ? 0 : place.line + delta;
 }
 
 #else
@@ -114,21 +147,21 @@ static int32_t line_of(struct table table, struct place before, int32_t line)
 #define UNITS(offset) (offset)
 
 /* Pairs {bytes of bytecode, signed line delta}: the delta counts behind those bytes, and the last line to the end. */
-static TM_ALWAYS_INLINE bool step(struct table table, int32_t *at, int32_t *end, int32_t *line)
+static TM_ALWAYS_INLINE bool next_end(struct table table, const struct place *place, int32_t *end)
 {
-    if (*end == INT32_MAX)
-        return false;
-    bool last = *at + 1 >= table.size;
-    *end = last ? INT32_MAX : *end + table.bytes[*at];
-    *line += last ? 0 : (int8_t)table.bytes[*at + 1];
-    *at += 2;
+    *end = place->at + 1 < table.size ? place->end + table.bytes[place->at] : INT32_MAX;
     return true;
 }
 
-static int32_t line_of(struct table table, struct place before, int32_t line)
+static TM_ALWAYS_INLINE void pass(struct table table, struct place *place, int32_t end)
 {
-    (void)table, (void)line;
-    return before.line;
+    *place = (struct place){place->at + 2, end, place->line + (int8_t)table.bytes[place->at + 1]};
+}
+
+static int32_t line_of(struct table table, struct place place)
+{
+    (void)table;
+    return place.line;
 }
 
 #endif
@@ -147,15 +180,15 @@ static struct recent *recent_of(uintptr_t code)
     return &recent[tm_spread((uint32_t)(code >> 4), RECENT_BITS)];
 }
 
-/* All over a few big ones. */
-#define WORTH_MARKS 4096 /* bytes of a table */
+/* All over some big ones. */
+#define WORTH_MARKS 1024 /* bytes of a table */
 #define MARKS 4096
 static struct marks {
     uintptr_t code; /* 0: nobody's */
     uint32_t count;
     int32_t apart; /* offsets from one mark to the next */
     struct place places[MARKS];
-} marked[4];
+} marked[16];
 #define MARKED (sizeof(marked) / sizeof(marked[0]))
 
 static struct marks *marks_of(uintptr_t code)
@@ -225,32 +258,34 @@ uint32_t tm_code_line(const PyCodeObject *code, intptr_t offset, bool lasting)
 {
     if (offset < 0)
         return code->co_firstlineno < 0 ? 0 : (uint32_t)code->co_firstlineno;
-    offset = UNITS(offset);
+    int32_t wanted = UNITS(offset) < INT32_MAX ? (int32_t)UNITS(offset) : INT32_MAX - 1;
     const PyObject *bytes = code->LINE_TABLE;
     struct table table = {(const uint8_t *)((const PyBytesObject *)bytes)->ob_sval,
                           (int32_t)((const PyVarObject *)bytes)->ob_size};
     struct recent *recently = recent_of((uintptr_t)code);
     struct marks *marks = lasting && table.size >= WORTH_MARKS ? marks_of((uintptr_t)code) : NULL;
-    uint32_t passed = marks ? marks_up_to(marks, offset) : 0;
+    uint32_t passed = marks ? marks_up_to(marks, wanted) : 0;
 
     struct place place = passed ? marks->places[passed - 1] : (struct place){.line = code->co_firstlineno};
     bool first_marks = marks && !marks->count; /* they are left from the beginning of the table on */
-    if (lasting && !first_marks && recently->code == (uintptr_t)code && recently->place.end <= offset &&
+    if (lasting && !first_marks && recently->code == (uintptr_t)code && recently->place.end <= wanted &&
         recently->place.end >= place.end)
         place = recently->place;
 
     struct marks *new_ground = marks && passed == marks->count ? marks : NULL;
-    int32_t at = place.at, end = place.end, line = place.line; /* for registers */
-    uint32_t steps = 0;
-    do {
-        place = (struct place){at, end, line};
-        if (new_ground && end >= next_mark(new_ground))
+    int32_t due = new_ground ? next_mark(new_ground) : INT32_MAX;
+    int32_t end;
+    bool found;
+    while ((found = next_end(table, &place, &end)) && end <= wanted) {
+        pass(table, &place, end);
+        tm_lines_work++;
+        if (TM_UNLIKELY(end >= due)) {
             leave_mark(new_ground, place);
-        steps++;
-    } while (step(table, &at, &end, &line) && end <= offset);
-    tm_lines_work += steps;
+            due = next_mark(new_ground);
+        }
+    }
     if (lasting)
         *recently = (struct recent){(uintptr_t)code, place};
-    int32_t shown = end > offset ? line_of(table, place, line) : 0;
-    return shown > 0 ? (uint32_t)shown : 0;
+    int32_t line = found ? line_of(table, place) : 0;
+    return line > 0 ? (uint32_t)line : 0;
 }

@@ -15,3 +15,14 @@ def test_a_function_of_100_000_lines(python, tmp_path):
                           env={"ASAN_OPTIONS": "detect_leaks=0"})
     print(done.stdout)
     assert done.returncode == 0, done.stdout
+
+
+def test_all_lines_of_standard_modules(python, tmp_path):
+    """GIVEN every instruction of many modules / WHEN asked for in any order / THEN its line is what CPython says"""
+    library = tmp_path / "lines.so"
+    subprocess.run(["cc", "-std=gnu11", "-O2", "-shared", "-fPIC", "-I", str(ROOT), "-isystem", headers_of(python),
+                    str(ROOT / "runtime" / "lines.c"), "-o", str(library)], check=True)
+    done = subprocess.run([python.executable, str(traced_process.HERE / "lines" / "all_lines.py"), str(library)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100000
