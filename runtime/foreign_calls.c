@@ -146,23 +146,26 @@ static int copy_counts(struct dl_phdr_info *info, size_t size, void *counts)
     return 1;
 }
 
-static int visit_module(struct dl_phdr_info *info, size_t size, void *first)
+static bool contains(const struct dl_phdr_info *info, uintptr_t address)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD && address - (info->dlpi_addr + segment->p_vaddr) < segment->p_memsz)
+            return true;
+    }
+    return false;
+}
+
+static int visit_module(struct dl_phdr_info *info, size_t size, void *argument)
 {
     struct module module;
-    bool program = *(bool *)first;
-    (void)size;
-    *(bool *)first = false;
+    (void)size, (void)argument;
     if (tm_index_find(&known, (uintptr_t)info->dlpi_phdr, 0))
         return 0;
     tm_index_add(&known, (uintptr_t)info->dlpi_phdr, 0, 1);
-    /* Not the program itself: its own calls are CPython's. Not us either. */
-    bool ours = false;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-        if (info->dlpi_phdr[i].p_type == PT_LOAD && (uintptr_t)track - start < info->dlpi_phdr[i].p_memsz)
-            ours = true;
-    }
-    if (!program && !ours && describe(info, &module))
+    /* Neither CPython, program or library, nor us. */
+    bool core = contains(info, (uintptr_t)PyTraceMalloc_Track) || contains(info, (uintptr_t)track);
+    if (!core && describe(info, &module))
         redirect_module(&module);
     return 0;
 }
@@ -180,8 +183,7 @@ void tm_foreign_calls_redirect(void)
         if (now.dlpi_subs != unloads)
             tm_index_clear(&known); /* another module may lie where one has gone */
         unloads = now.dlpi_subs;
-        bool first = true;
-        dl_iterate_phdr(visit_module, &first);
+        dl_iterate_phdr(visit_module, NULL);
         __atomic_store_n(&loads, now.dlpi_adds, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&under_way, 0, __ATOMIC_RELEASE);

@@ -13,7 +13,7 @@ static struct tm_index_table *create(uint32_t bits)
 static inline void put(struct tm_index_table *table, uint64_t key, uint32_t tag, uint32_t value)
 {
     uint64_t mask = (UINT64_C(1) << (64 - table->shift)) - 1;
-    uint64_t i = tm_index_hash(key) >> table->shift;
+    uint64_t i = tm_spread_wide(key, table->shift);
     while (table->entries[i].key)
         i = (i + 1) & mask;
     __atomic_store_n(&table->entries[i].tag, tag, __ATOMIC_RELEASE);
@@ -65,7 +65,7 @@ bool tm_index_set(struct tm_index *index, uint64_t key, uint32_t tag, uint32_t v
 {
     struct tm_index_table *table = index->table;
     uint64_t mask = tm_index_capacity(index) - 1;
-    for (uint64_t i = tm_index_hash(key) >> table->shift; table->entries[i].key; i = (i + 1) & mask) {
+    for (uint64_t i = tm_spread_wide(key, table->shift); table->entries[i].key; i = (i + 1) & mask) {
         if (table->entries[i].key == key && table->entries[i].tag == tag) {
             __atomic_store_n(&table->entries[i].value, value, __ATOMIC_RELEASE);
             return true;

@@ -40,18 +40,13 @@ void tm_index_clear(struct tm_index *index);
 bool tm_index_is_full(const struct tm_index *index);
 uint64_t tm_index_capacity(const struct tm_index *index);
 
-static TM_ALWAYS_INLINE uint64_t tm_index_hash(uint64_t key)
-{
-    return key * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 / golden ratio: Knuth's multiplicative hash */
-}
-
 /* 0: not there. */
 static TM_ALWAYS_INLINE uint32_t tm_index_find(const struct tm_index *index, uint64_t key, uint32_t tag)
 {
     const struct tm_index_table *table = __atomic_load_n(&index->table, __ATOMIC_ACQUIRE);
     uint64_t mask = (UINT64_C(1) << (64 - table->shift)) - 1;
 
-    for (uint64_t i = tm_index_hash(key) >> table->shift;; i = (i + 1) & mask) {
+    for (uint64_t i = tm_spread_wide(key, table->shift);; i = (i + 1) & mask) {
         const struct tm_index_entry *entry = &table->entries[i];
         uint64_t found = __atomic_load_n(&entry->key, __ATOMIC_ACQUIRE);
         if (!found)

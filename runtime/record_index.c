@@ -17,13 +17,13 @@ static uint64_t capacity(const struct tm_record_table *table)
 
 static void put(struct tm_record_table *table, uint32_t *place, uint64_t hash, uint32_t number)
 {
-    __atomic_store_n(place, number | (uint32_t)hash << TM_RECORD_BITS, __ATOMIC_RELEASE);
+    __atomic_store_n(place, number | TM_RECORD_BITS_OF(hash), __ATOMIC_RELEASE);
     table->used++;
 }
 
 static uint32_t *empty_place(struct tm_record_table *table, uint64_t hash)
 {
-    uint64_t i = hash >> table->shift;
+    uint64_t i = tm_spread_wide(hash, table->shift);
     while (table->places[i])
         i = (i + 1) & (capacity(table) - 1);
     return &table->places[i];
@@ -36,7 +36,7 @@ static TM_NOINLINE bool grow(struct tm_record_index *index)
     if (!table)
         return false;
     for (uint64_t i = 0; i < capacity(old); i++) {
-        uint32_t number = TM_RECORD_NUMBER(old->places[i]);
+        uint32_t number = old->places[i] % TM_RECORD_LIMIT;
         if (number) {
             uint64_t hash = index->hash_of(number);
             put(table, empty_place(table, hash), hash, number);
@@ -54,7 +54,7 @@ bool tm_record_index_init(struct tm_record_index *index, uint32_t bits, uint64_t
 
 bool tm_record_index_add(struct tm_record_index *index, uint32_t *place, uint64_t hash, uint32_t number)
 {
-    if (TM_UNLIKELY(index->table->used >= capacity(index->table) / 4 * 3)) {
+    if (TM_UNLIKELY(index->table->used >= capacity(index->table) / 2)) {
         if (!grow(index))
             return false;
         place = empty_place(index->table, hash);

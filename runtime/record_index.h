@@ -2,7 +2,7 @@
 /*
  * A hash index of records that lie elsewhere, from what they hold to their numbers: 4 bytes for each.  Whoever looks one up
  * compares the records themselves.  As in index.h: read without a lock while one writer adds, open addressing, linear
- * probing, at most three quarters full, and a table that was outgrown stays mapped for its readers.
+ * probing, and a table that was outgrown stays mapped for its readers; but, places being small, at most half full.
  */
 #ifndef TM_RECORD_INDEX_H
 #define TM_RECORD_INDEX_H
@@ -11,8 +11,8 @@
 
 /* Numbers are from 1 to 2^28 - 1.  The other bits of a place are the hash's lowest, so that 15 of 16 records that happen to be
  * in the way need not be looked at. */
-#define TM_RECORD_BITS 28
-#define TM_RECORD_NUMBER(place) ((place) & ((UINT32_C(1) << TM_RECORD_BITS) - 1))
+#define TM_RECORD_LIMIT (UINT32_C(1) << 28)
+#define TM_RECORD_BITS_OF(hash) ((uint32_t)(hash)*TM_RECORD_LIMIT)
 
 struct tm_record_table {
     uint32_t shift; /* 64 - log2 of the number of places */
@@ -22,7 +22,7 @@ struct tm_record_table {
 
 struct tm_record_index {
     struct tm_record_table *table;
-    uint64_t (*hash_of)(uint32_t number); /* of a record's content: all bits count */
+    uint64_t (*hash_of)(uint32_t number); /* of a record's content */
 };
 
 bool tm_record_index_init(struct tm_record_index *index, uint32_t bits, uint64_t (*hash_of)(uint32_t number));
@@ -38,11 +38,10 @@ static TM_ALWAYS_INLINE uint32_t *tm_record_index_find(const struct tm_record_in
     struct tm_record_table *table = __atomic_load_n(&index->table, __ATOMIC_ACQUIRE);
     uint64_t mask = (UINT64_C(1) << (64 - table->shift)) - 1;
 
-    for (uint64_t i = hash >> table->shift;; i = (i + 1) & mask) {
+    for (uint64_t i = tm_spread_wide(hash, table->shift);; i = (i + 1) & mask) {
         uint32_t place = __atomic_load_n(&table->places[i], __ATOMIC_ACQUIRE);
-        bool same_bits = !((place ^ (uint32_t)hash << TM_RECORD_BITS) >> TM_RECORD_BITS);
-        *number = TM_RECORD_NUMBER(place);
-        if (!place || (same_bits && is(*number, wanted)))
+        *number = place ? place ^ TM_RECORD_BITS_OF(hash) : 0;
+        if (!place || (*number < TM_RECORD_LIMIT && is(*number, wanted)))
             return &table->places[i];
     }
 }

@@ -62,6 +62,12 @@ static TM_ALWAYS_INLINE uint32_t tm_spread(uint32_t key, uint32_t bits)
     return key * UINT32_C(0x9e3779b1) >> (32 - bits);
 }
 
+/* The same for a wide key, among 2^(64 - shift). */
+static TM_ALWAYS_INLINE uint64_t tm_spread_wide(uint64_t key, uint32_t shift)
+{
+    return key * UINT64_C(0x9e3779b97f4a7c15) >> shift;
+}
+
 /* Shards of the live totals.  Whoever holds the main interpreter's GIL adds to the first without atomics; everybody else
  * (the raw domain, other GILs, foreign blocks) adds atomically to one of the others. */
 #define TM_SHARD_GIL 0
