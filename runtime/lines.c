@@ -35,9 +35,8 @@ uint64_t tm_lines_work;
 #define LINE_TABLE co_linetable
 #define UNITS(offset) (offset)
 
-/* First byte of an entry: 1, kind: 4 bits, code units - 1: 3 bits.  No other byte has its highest bit set. */
-#define FIRST 128
-#define FIRST_OF_KIND(kind) (FIRST | (kind) << 3)
+/* First byte of an entry: 1, kind: 4 bits, code units - 1: 3 bits. */
+#define FIRST_OF_KIND(kind) (128 | (kind) << 3)
 enum {
     KIND_NO_COLUMNS = 13,
     KIND_LONG = 14,
@@ -48,13 +47,8 @@ enum {
 static const uint8_t bytes_of[] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, [KIND_NONE] = 1};
 static const uint8_t lines_of[] = {[11] = 1, [12] = 2, [KIND_NONE] = 0};
 
-static int32_t from_zigzag(unsigned value)
-{
-    return value & 1 ? -(int32_t)(value >> 1) : (int32_t)(value >> 1);
-}
-
 /* A first byte, a signed number, and columns, which end before the next first byte. */
-static void pass_far_bytewise(struct table table, struct place *place)
+static TM_ALWAYS_INLINE void pass_far(struct table table, struct place *place)
 {
     unsigned value = 0;
     unsigned shift = 0;
@@ -65,24 +59,9 @@ static void pass_far_bytewise(struct table table, struct place *place)
         if (!(byte & 64))
             break;
     }
-    place->line += from_zigzag(value);
-    while (++place->at < table.size && !(table.bytes[place->at] & FIRST))
+    place->line += value & 1 ? -(int32_t)(value >> 1) : (int32_t)(value >> 1);
+    while (++place->at < table.size && !(table.bytes[place->at] & 128))
         ;
-}
-
-/* The same for nearly all of them, whose number has one byte and whose columns end within eight. */
-static TM_ALWAYS_INLINE void pass_far(struct table table, struct place *place)
-{
-    uint64_t next = 0;
-    if (TM_LIKELY(table.size - place->at > (int32_t)sizeof(next)))
-        memcpy(&next, table.bytes + place->at + 1, sizeof(next));
-    uint64_t firsts = next & UINT64_C(0x8080808080808080);
-    if (TM_UNLIKELY(!firsts || next & 64)) {
-        pass_far_bytewise(table, place);
-        return;
-    }
-    place->line += from_zigzag(next & 63);
-    place->at += 1 + __builtin_ctzll(firsts) / 8;
 }
 
 static TM_ALWAYS_INLINE bool next_end(struct table table, const struct place *place, int32_t *end)
@@ -274,16 +253,18 @@ uint32_t tm_code_line(const PyCodeObject *code, intptr_t offset, bool lasting)
 
     struct marks *new_ground = marks && passed == marks->count ? marks : NULL;
     int32_t due = new_ground ? next_mark(new_ground) : INT32_MAX;
+    uint64_t steps = 0;
     int32_t end;
     bool found;
     while ((found = next_end(table, &place, &end)) && end <= wanted) {
         pass(table, &place, end);
-        tm_lines_work++;
+        steps++;
         if (TM_UNLIKELY(end >= due)) {
             leave_mark(new_ground, place);
             due = next_mark(new_ground);
         }
     }
+    tm_lines_work += steps;
     if (lasting)
         *recently = (struct recent){(uintptr_t)code, place};
     int32_t line = found ? line_of(table, place) : 0;
