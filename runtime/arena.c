@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* All memory of the runtime, in chunks of whole pages.  The kernel merges neighbouring mappings, so that there are few. */
 #define _GNU_SOURCE 1
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -142,8 +143,10 @@ void *tm_arena_private(size_t bytes)
 void *tm_arena_resident(size_t bytes)
 {
     void *memory = tm_arena_private(bytes);
+    int saved_errno = errno; /* a refusal is nothing to whoever releases a block */
     if (memory)
-        madvise((struct tm_chunk *)memory - 1, tm_round_to_page(sizeof(struct tm_chunk) + bytes), MADV_POPULATE_WRITE);
+        madvise((struct tm_chunk *)memory - 1, ((struct tm_chunk *)memory)[-1].bytes, MADV_POPULATE_WRITE);
+    errno = saved_errno;
     return memory;
 }
 
