@@ -2,7 +2,7 @@
 /*
  * PyTraceMalloc_Track and PyTraceMalloc_Untrack are how NumPy and others tell of memory that no allocator hook sees; they
  * lead to CPython's own tracemalloc, not to us.  So the calls are turned here, in the global offset table of each
- * extension module that makes them: one store of a pointer.  CPython's own function is still called.
+ * module that makes them, but for CPython itself and us: one store of a pointer.  CPython's own function is still called.
  *
  * Modules are loaded at any time.  dl_iterate_phdr(3) counts the loads, and the slow path looks at the counter whenever a
  * line of code is seen for the first time: a module that was just imported has just run new code.
@@ -163,9 +163,9 @@ static int visit_module(struct dl_phdr_info *info, size_t size, void *argument)
     if (tm_index_find(&known, (uintptr_t)info->dlpi_phdr, 0))
         return 0;
     tm_index_add(&known, (uintptr_t)info->dlpi_phdr, 0, 1);
-    /* Neither CPython, program or library, nor us. */
-    bool core = contains(info, (uintptr_t)PyTraceMalloc_Track) || contains(info, (uintptr_t)track);
-    if (!core && describe(info, &module))
+    /* CPython may be the program or a library of it. */
+    bool cpython_or_us = contains(info, (uintptr_t)PyTraceMalloc_Track) || contains(info, (uintptr_t)track);
+    if (!cpython_or_us && describe(info, &module))
         redirect_module(&module);
     return 0;
 }

@@ -198,11 +198,14 @@ static uint32_t intern_location(const PyCodeObject *code, uintptr_t instruction,
 {
     uint32_t known = lasting ? tm_index_find(&codes, (uintptr_t)code, CODE_NAMES) : 0;
     struct tm_location wanted = {0};
-    if (known)
+    if (known) {
         wanted = *(const struct tm_location *)tm_table_at(&tm_runtime.state->locations, known);
-    else if (!(wanted.filename = tm_intern_string(code->co_filename)) ||
-             !(wanted.name = tm_intern_string(name_of(code))))
-        return 0;
+    } else {
+        wanted.filename = tm_intern_string(code->co_filename);
+        wanted.name = tm_intern_string(name_of(code));
+        if (!wanted.filename || !wanted.name)
+            return 0;
+    }
     wanted.lineno = tm_code_line(code, tm_frame_offset(code, instruction), lasting);
 
     uint64_t hash = hash_of_names(wanted.filename, wanted.name, wanted.lineno);
