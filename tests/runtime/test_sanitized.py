@@ -58,7 +58,7 @@ def test_storm(headers, tmp_path, build, sanitizer, switch):
     subprocess.run(["cc", "-std=gnu11", "-O1", "-g", "-fsanitize=" + sanitizer, "-Wno-tsan", "-Dmmap=stand_in_mmap", "-I",
                     str(ROOT), "-I", str(traced_process.HERE / "sanitized"), "-isystem", headers, *BUILDS[build],
                     *map(str, sources), "-o", str(program), "-pthread", "-ldl"], check=True)
-    steps = 500000 if LONG else 5000
+    steps = 500000 if LONG else 10000
     for frames in (1, 2, 5, 25):
         # Without address randomization: older ThreadSanitizers do not know where newer kernels put things.
         done = subprocess.run(["setarch", "-R", str(program), str(steps), str(frames), *switch], stdout=subprocess.PIPE,
