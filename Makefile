@@ -24,6 +24,8 @@ endif
 
 # Verbs that build on the way use all cores, unless the caller chose with -j.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+# Tests on all processors (pytest-xdist).  Each file of them stays in one process, which makes what they share once.
+PARALLEL = --numprocesses=$(shell nproc) --dist=loadfile
 # Short lines unless V=1.
 Q := $(if $(V),,@)
 
@@ -104,7 +106,7 @@ test: ## all tests, on every CPython that is found (TEST_PYTHONS names others, A
 	@! command -v npm >/dev/null || tools/web || echo 'no page for tm export --format html: npm did not work'
 	@$(MAKE) --no-print-directory $(JOBS) all units PYTHONS="$${TEST_PYTHONS:-$$(tools/python-facts --found | paste -s -d ' ')} $$(tools/python-with pytest)"
 	@$(MAKE) --no-print-directory $(JOBS) build-sanitize
-	@tools/pytest $(ARGS)
+	@tools/pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-browser
 test-browser: ## the page of tm export in a headless Chromium (installs it, and npm, if they are missing: minutes)

@@ -75,6 +75,11 @@ class Hung:
     def ticks(self):
         return sum(map(int, open("/proc/%d/stat" % self.pid).read().rsplit(")", 1)[1].split()[11:13]))
 
+    def stop(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        while not all(state == "T" for state, _tracer in self.threads().values()):  # each stops when it gets there
+            time.sleep(0.01)
+
     def is_unharmed(self, stopped=False):
         """It runs, or is stopped, as before; nobody traces it; and it does what it did."""
         assert self.process.poll() is None
@@ -135,9 +140,7 @@ def kept(text):
 def test_command_line(hung, mode, stopped):
     one = hung(mode)
     if stopped:
-        os.kill(one.pid, signal.SIGSTOP)
-        while not all(state == "T" for state, _tracer in one.threads().values()):
-            time.sleep(0.01)
+        one.stop()
     said = [tm("top", one.pid, *words) for words in ([], ["--stop"], ["--stop"])]
     for done in said:
         assert done.returncode == 0 and done.stderr == "" and kept(done.stdout) in ("999", "1000"), done
@@ -159,7 +162,7 @@ def test_debugger(hung, debugger):
         assert error == "" and kept(output) == kept(before)
         assert mode == "storm" or output == before
         one.is_unharmed()
-    os.kill(one.pid, signal.SIGSTOP)
+    one.stop()
     before = tm("top", one.pid, "3").stdout
     assert debugger.lines(["tm top 3"], pid=one.pid)[0] == (before, "")
     assert one.process.poll() is None
