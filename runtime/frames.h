@@ -19,9 +19,10 @@
  *
  *   tm_frame_free_place(frame, callee)    3.11+: the place behind the end of a frame's value stack, if it waits for this
  *                                         callee in an instruction that has taken an operand from there; otherwise NULL
- *   tm_frame_mark(frame), tm_frame_is_marked(frame)    before 3.11 (TM_FRAMES_CAN_BE_MARKED): leaves a mark that is there as
- *                                         long as the call lasts that the frame is of; false: this frame cannot have one
- *   frame->stacktop, tm_frame_runs(frame)    3.11 - 3.13 (TM_FRAMES_CAN_BE_STAMPED): see below
+ *   tm_frame_mark(frame)                  before 3.11 (TM_FRAMES_CAN_BE_MARKED): leaves a mark, TM_FRAME_MARK, that is there
+ *                                         as long as the call lasts that the frame is of; false: this frame cannot have one
+ *   tm_frame_stamp(frame)                 before 3.14 (TM_FRAMES_CAN_BE_STAMPED): where a stamp stands, or the mark
+ *   tm_frame_runs(frame)                  3.11 - 3.13: see below
  *
  * Walking one's own frames is safe while detached from the interpreter: only the thread itself pushes and pops them
  * (python/cpython gh-155725 relies on the same).
@@ -59,6 +60,11 @@
 #define TM_FRAMES_CAN_BE_STAMPED 1
 _Static_assert(offsetof(tm_frame, stacktop) % sizeof(uint64_t) == 0,
                "a seal is 8 bytes, and may be a stamp and what follows it");
+
+static inline int32_t tm_frame_stamp(const tm_frame *frame)
+{
+    return frame->stacktop;
+}
 
 static inline bool tm_frame_runs(const tm_frame *frame)
 {

@@ -46,6 +46,7 @@ static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instr
 
 #define TM_FRAMES_CAN_BE_SEALED 1
 #define TM_FRAMES_CAN_BE_MARKED 1
+#define TM_FRAMES_CAN_BE_STAMPED 1
 
 /* f_trace_lines is 1 in each new frame (Objects/frameobject.c, _PyFrame_New_NoTrack), and all that is asked of it is whether
  * it is 0.  A generator's frame lives longer than the call that resumes it. */
@@ -53,15 +54,17 @@ static inline intptr_t tm_frame_offset(const PyCodeObject *code, uintptr_t instr
 
 static inline bool tm_frame_mark(tm_frame *frame)
 {
+    if (frame->f_trace_lines == TM_FRAME_MARK)
+        return true;
     if (frame->f_gen || frame->f_trace_lines != 1)
         return false;
     frame->f_trace_lines = TM_FRAME_MARK;
     return true;
 }
 
-static inline bool tm_frame_is_marked(const tm_frame *frame)
+static inline int32_t tm_frame_stamp(const tm_frame *frame)
 {
-    return frame->f_trace_lines == TM_FRAME_MARK;
+    return frame->f_trace_lines;
 }
 
 static inline size_t tm_code_units(const PyCodeObject *code)

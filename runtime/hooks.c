@@ -412,12 +412,13 @@ static TM_ALWAYS_INLINE void *hook_calloc(enum domain domain, size_t count, size
     return record(thread, domain, stack, block, count * size);
 }
 
+/* Of a block: realloc() of NULL is malloc(). */
 static TM_NOINLINE void *realloc_slowly(enum domain domain, void *block, size_t size)
 {
     const PyMemAllocatorEx *below = &original[domain];
     struct tm_thread *thread = enter();
     /* While an answer is made nothing is traced, but what a traced block held must not stay in the table. */
-    bool paused = !thread && TM_UNLIKELY(block && tm_self->busy == TM_PAUSED) && tm_is_tracing();
+    bool paused = !thread && TM_UNLIKELY(tm_self->busy == TM_PAUSED) && tm_is_tracing();
     if (TM_UNLIKELY(paused)) {
         thread = tm_self;
         begin(thread);
@@ -432,7 +433,7 @@ static TM_NOINLINE void *realloc_slowly(enum domain domain, void *block, size_t 
     uint32_t origin = TM_LIKELY(!paused) ? origin_of(thread, domain) : TM_STACK_NONE;
     /* Out before, not after: once realloc has freed the old block, its address and its slot are somebody else's. */
     uint64_t old_size = 0;
-    uint64_t old = block ? take_out((uintptr_t)block, &old_size) : 0;
+    uint64_t old = take_out((uintptr_t)block, &old_size);
     void *moved = below->realloc(below->ctx, block, at_least_a_granule(size));
     if (TM_UNLIKELY(!moved)) {
         if (tm_slot_stack(old)) /* the old block is still there */
@@ -454,23 +455,20 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
     uint32_t stack = begin_common_case(domain, thread);
     if (TM_UNLIKELY(!stack))
         return realloc_slowly(domain, block, size);
-    uint64_t *slot = tm_map_known_slot((uintptr_t)block); /* NULL has none */
+    uint64_t *slot = tm_map_known_slot((uintptr_t)block);
     uint64_t old = TM_LIKELY(slot != NULL) ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
-    if (block && TM_UNLIKELY(!is_ordinary(old))) {
+    if (TM_UNLIKELY(!is_ordinary(old))) {
         leave(thread);
         return realloc_slowly(domain, block, size);
     }
-    if (block) /* out before, as above */
-        __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(slot, 0, __ATOMIC_RELEASE); /* out before, as above */
     void *moved = below->realloc(below->ctx, block, at_least_a_granule(size));
-    if (TM_UNLIKELY(!moved)) {
-        if (block) /* which is still there */
-            __atomic_store_n(slot, old, __ATOMIC_RELEASE);
+    if (TM_UNLIKELY(!moved)) { /* the old block is still there */
+        __atomic_store_n(slot, old, __ATOMIC_RELEASE);
         leave(thread);
         return moved;
     }
-    if (block)
-        add_plainly(tm_slot_stack(old), -(int64_t)(old & TM_SLOT_SIZE_MASK), -TM_COUNT_STEP);
+    add_plainly(tm_slot_stack(old), -(int64_t)(old & TM_SLOT_SIZE_MASK), -TM_COUNT_STEP);
     return record(thread, domain, stack, moved, size);
 }
 
@@ -521,8 +519,7 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
     }                                                                                                                  \
     static void *prefix##_realloc(void *ctx, void *block, size_t size)                                                 \
     {                                                                                                                  \
-        (void)ctx;                                                                                                     \
-        return hook_realloc(domain, block, size);                                                                      \
+        return block ? hook_realloc(domain, block, size) : prefix##_malloc(ctx, size);                                 \
     }                                                                                                                  \
     static void prefix##_free(void *ctx, void *block)                                                                  \
     {                                                                                                                  \

@@ -98,6 +98,10 @@ struct tm_cached_frame {
     uint32_t proven; /* the lowest entry down to which an intact seal proves all links */
 };
 
+/* The outermost frame's entry.  That below is a sentinel; what its frame is where the cache was cut. */
+#define TM_CACHE_BOTTOM 4
+#define TM_STALE_FRAME ((void *)1)
+
 /* Locations that this thread met lately, by instruction; with one frame, stacks. */
 struct tm_recent_location {
     uintptr_t instruction;

@@ -37,7 +37,7 @@ void tm_seals_forget(struct tm_thread *thread)
 static bool put(struct tm_thread *thread, struct tm_cached_frame *entry)
 {
     (void)thread;
-    return tm_seal_is_intact(entry) || tm_frame_mark(entry[1].frame);
+    return tm_frame_mark(entry[1].frame);
 }
 
 #else

@@ -22,7 +22,8 @@
  *
  * Before 3.11 each call is a C call, and frames do not say where their stacks end.  But each call of a function has a frame
  * object that is its own until it returns, and one of whose fields is never asked whether it is 1 or 2.  So the seal of a
- * waiting frame is a mark in the frame that it waits for: as long as it is there, this is the same call.
+ * waiting frame is a mark in the frame that it waits for: as long as it is there, this is the same call.  In the newest frame
+ * the mark is its stamp, too.
  *
  * Waiting frames have one way to change nevertheless: a debugger's jump, the assignment to frame.f_lineno, which CPython
  * allows to trace functions only.  So while a trace function runs, seals count for nothing.
@@ -59,7 +60,7 @@ void tm_seals_check_newest(const struct tm_thread *thread, const struct tm_cache
 static TM_ALWAYS_INLINE bool tm_seal_is_intact(const struct tm_cached_frame *entry)
 {
 #ifdef TM_FRAMES_CAN_BE_MARKED
-    return tm_frame_is_marked(entry[1].frame);
+    return tm_frame_stamp(entry[1].frame) == TM_FRAME_MARK;
 #else
     return *(const uint64_t *)((const char *)entry->frame + entry->seal_offset) == entry->seal;
 #endif
@@ -92,9 +93,11 @@ static TM_ALWAYS_INLINE bool tm_seal_proves(const struct tm_thread *thread, cons
 /* Of an entry whose frame is on the stack. */
 static TM_ALWAYS_INLINE bool tm_stamp_is_intact(const struct tm_cached_frame *entry)
 {
-    return ((const tm_frame *)entry->frame)->stacktop == entry->stamp;
+    return tm_frame_stamp(entry->frame) == entry->stamp;
 }
+#endif
 
+#if defined(TM_FRAMES_CAN_BE_STAMPED) && !defined(TM_FRAMES_CAN_BE_MARKED)
 /* Stamps the frame of an entry, which runs.  Each number below 0 but -1 is given once (and again after 2^30 others). */
 static TM_ALWAYS_INLINE void tm_seal_stamp(struct tm_thread *thread, struct tm_cached_frame *entry)
 {
@@ -106,7 +109,14 @@ static TM_ALWAYS_INLINE void tm_seal_stamp(struct tm_thread *thread, struct tm_c
 /* Below the newest entry everything is known to be right: this stays proven as long as it can be seen that it is so. */
 static TM_ALWAYS_INLINE void tm_seal_newest(struct tm_thread *thread, struct tm_cached_frame *newest)
 {
-#ifdef TM_FRAMES_CAN_BE_STAMPED
+#if defined(TM_FRAMES_CAN_BE_MARKED)
+    newest->stamp = TM_NO_STAMP;
+    if (TM_LIKELY(tm_frame_mark(newest->frame)) && TM_LIKELY(tm_seals_allowed)) {
+        newest->stamp = TM_FRAME_MARK;
+        if (newest != &thread->cache[TM_CACHE_BOTTOM]) /* what is below is nobody's frame */
+            newest[-1].proven = newest->floor;
+    }
+#elif defined(TM_FRAMES_CAN_BE_STAMPED)
     newest->stamp = TM_NO_STAMP;
     if (TM_LIKELY(tm_frame_runs(newest->frame)) && TM_LIKELY(tm_seals_allowed))
         tm_seal_stamp(thread, newest);
@@ -127,15 +137,18 @@ static TM_ALWAYS_INLINE bool tm_seals_hold(const PyThreadState *tstate)
 }
 
 /*
- * Is everything right below the newest entry, whose frame is the newest one?  A stamp says so even while a trace function runs:
- * nothing is stamped then, and a frame that was stamped before has lost it when its trace function is called for a new line, the
- * only time when that may make it jump.
+ * Is everything right below the newest entry, whose frame is the newest one?  From 3.11 on a stamp says so even while a trace
+ * function runs: nothing is stamped then, and a frame that was stamped before has lost it when its trace function is called for
+ * a new line, the only time when that may make it jump.
  */
 static TM_ALWAYS_INLINE bool tm_newest_is_proven(const struct tm_thread *thread, const PyThreadState *tstate,
                                                  const struct tm_cached_frame *newest)
 {
 #ifdef TM_FRAMES_CAN_BE_STAMPED
     bool proven = TM_LIKELY(tm_stamp_is_intact(newest));
+#ifdef TM_FRAMES_CAN_BE_MARKED
+    proven = TM_LIKELY(tm_seals_hold(tstate)) && proven;
+#endif
 #ifdef TM_CHECK_SEALS
     if (proven)
         tm_seals_check_newest(thread, newest);

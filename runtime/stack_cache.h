@@ -26,9 +26,6 @@
 #include "runtime.h"
 #include "seals.h"
 
-#define TM_CACHE_BOTTOM 4
-#define TM_STALE_FRAME ((void *)1)
-
 /* stack_cache.c: the stack of a thread whose newest frame is given, for a frame_limit above 1.  TM_STACK_NONE: no memory. */
 uint32_t tm_stack_verify(struct tm_thread *thread, tm_frame *newest);
 /* The same when the newest entry's frame is the newest frame, and everything below it is known to be right. */
