@@ -4,7 +4,7 @@
 
 #include "map.h"
 
-struct tm_known_leaf tm_known_leaves[1 << TM_KNOWN_LEAF_BITS] = {[0].which = 1};
+struct tm_known_leaves tm_known_leaves = {.which = {[0] = 1}};
 
 /* Puts a new chunk into an empty directory entry; whoever comes second gives theirs back. */
 static uint64_t install(uint64_t *entry, struct tm_chunk *chunk)

@@ -47,25 +47,26 @@ static TM_ALWAYS_INLINE bool tm_map_holds(uintptr_t address)
  * Leaves that were met lately, at the places that the lowest bits of `which` give them: one load and one comparison where the
  * tree takes three loads.  Only who holds the main interpreter's GIL may look here, or write.
  */
-struct tm_known_leaf {
-    uint64_t which; /* address >> TM_LEAF_ADDRESS_BITS; of an unused place one that belongs elsewhere */
-    uint64_t *slots;
-};
 #define TM_KNOWN_LEAF_BITS 8 /* 1 GiB of addresses */
-extern struct tm_known_leaf tm_known_leaves[1 << TM_KNOWN_LEAF_BITS] TM_HIDDEN;
+struct tm_known_leaves {
+    /* address >> TM_LEAF_ADDRESS_BITS; of an unused place one that belongs elsewhere */
+    uint64_t which[1 << TM_KNOWN_LEAF_BITS];
+    uint64_t *slots[1 << TM_KNOWN_LEAF_BITS];
+};
+extern struct tm_known_leaves tm_known_leaves TM_HIDDEN;
 
-static TM_ALWAYS_INLINE struct tm_known_leaf *tm_map_place_of_leaf(uintptr_t address)
+static TM_ALWAYS_INLINE uint32_t tm_map_place_of_leaf(uintptr_t address)
 {
-    return &tm_known_leaves[(address >> TM_LEAF_ADDRESS_BITS) & ((1u << TM_KNOWN_LEAF_BITS) - 1)];
+    return (address >> TM_LEAF_ADDRESS_BITS) & ((1u << TM_KNOWN_LEAF_BITS) - 1);
 }
 
 /* The slot, or NULL: tm_map_find_slot() knows more. */
 static TM_ALWAYS_INLINE uint64_t *tm_map_known_slot(uintptr_t address)
 {
-    const struct tm_known_leaf *leaf = tm_map_place_of_leaf(address);
-    if (TM_UNLIKELY(leaf->which != address >> TM_LEAF_ADDRESS_BITS))
+    uint32_t place = tm_map_place_of_leaf(address);
+    if (TM_UNLIKELY(tm_known_leaves.which[place] != address >> TM_LEAF_ADDRESS_BITS))
         return NULL;
-    uint64_t *slot = &leaf->slots[TM_SLOT_INDEX(address)];
+    uint64_t *slot = &tm_known_leaves.slots[place][TM_SLOT_INDEX(address)];
     if (!slot)
         __builtin_unreachable(); /* spares callers the comparison */
     return slot;
@@ -74,8 +75,9 @@ static TM_ALWAYS_INLINE uint64_t *tm_map_known_slot(uintptr_t address)
 /* To be found there from now on. */
 static inline void tm_map_know(uintptr_t address, uint64_t *slot)
 {
-    *tm_map_place_of_leaf(address) =
-        (struct tm_known_leaf){address >> TM_LEAF_ADDRESS_BITS, slot - TM_SLOT_INDEX(address)};
+    uint32_t place = tm_map_place_of_leaf(address);
+    tm_known_leaves.which[place] = address >> TM_LEAF_ADDRESS_BITS;
+    tm_known_leaves.slots[place] = slot - TM_SLOT_INDEX(address);
 }
 
 static TM_ALWAYS_INLINE uint64_t *tm_map_slot(uintptr_t address)
