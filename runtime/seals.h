@@ -111,7 +111,7 @@ static TM_ALWAYS_INLINE void tm_seal_newest(struct tm_thread *thread, struct tm_
 {
 #if defined(TM_FRAMES_CAN_BE_MARKED)
     newest->stamp = TM_NO_STAMP;
-    if (TM_LIKELY(tm_frame_mark(newest->frame)) && TM_LIKELY(tm_seals_allowed)) {
+    if (TM_LIKELY(tm_seals_allowed) && TM_LIKELY(tm_frame_mark(newest->frame))) {
         newest->stamp = TM_FRAME_MARK;
         if (newest != &thread->cache[TM_CACHE_BOTTOM]) /* what is below is nobody's frame */
             newest[-1].proven = newest->floor;
