@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 
+TRACEME = 0  # sys/ptrace.h
+
 raw = ctypes.PyDLL(None)  # keeps the GIL
 raw.PyMem_RawMalloc.restype, raw.PyMem_RawMalloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 raw.PyMem_RawRealloc.restype, raw.PyMem_RawRealloc.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t]
@@ -135,6 +137,7 @@ if __name__ == "__main__":
     if CHANGES[change]:
         CHANGES[change]()
     act = prepare(change)
+    ctypes.CDLL(None).ptrace(TRACEME, 0, None, None)
     mark()
     act()
     mark()

@@ -17,7 +17,7 @@ import step_target
 sys.path.append(str(corpses.ROOT / "reader"))
 import tm_engine  # noqa: E402
 
-TRACEME, PEEKUSER, CONT, SINGLESTEP = 0, 3, 7, 9  # sys/ptrace.h
+PEEKUSER, CONT, SINGLESTEP = 3, 7, 9  # sys/ptrace.h
 RIP, RSP = 16 * 8, 19 * 8  # struct user
 
 libc = ctypes.CDLL(None)
@@ -30,15 +30,9 @@ class Stepped:
     """A traced program, between its marks, which are signals."""
 
     def __init__(self, python, folder, change):
-        self.pid = os.fork()
-        if not self.pid:
-            try:
-                os.chdir(str(folder))
-                libc.ptrace(TRACEME, 0, None, None)
-                words = [corpses.TM, "run", "-n", "25", "--file", "a.tm", "--", python.executable, step_target.__file__, change]
-                os.execve(words[0], list(map(str, words)), corpses.clean_environment())
-            finally:
-                os._exit(1)
+        file = str(folder / "a.tm")
+        words = [str(corpses.TM), "run", "-n", "25", "--file", file, "--", python.executable, step_target.__file__, change]
+        self.pid = os.posix_spawn(words[0], words, corpses.clean_environment())
         self.status = None
 
     def wait(self):
