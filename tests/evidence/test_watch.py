@@ -22,6 +22,7 @@ for i in range(int(sys.argv[1])):
     grow()
     time.sleep(float(sys.argv[2]) if sys.argv[2:] else 0.005)
 if sys.argv[3:]:
+    sys.stdin.readline()
     keep.append(bytearray(b"x") * (1 << 30))
 sys.stdin.read()
 """
@@ -48,6 +49,13 @@ def numbers(folder):
     return sorted(int(path.stem.rsplit("-", 1)[1]) for path in folder.glob("*.table"))
 
 
+def wait_for(folder, number):
+    """Until the file of that number has been saved."""
+    deadline = time.monotonic() + 30
+    while numbers(folder)[-1:] < [number] and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def state_of(pid):
     """What would have changed if somebody had a finger on it."""
     status = Path("/proc/%d/status" % pid).read_text()
@@ -63,9 +71,7 @@ def test_saves_a_process_at_steps_and_keeps_the_last(newest, tmp_path):
     try:
         corpses.wait_until_ready(process)
         watch = start_watch(tmp_path, process.pid, "--at", "50%", "--limit", "200M", "--keep", "2")
-        deadline = time.monotonic() + 30
-        while numbers(tmp_path)[-1:] < [3] and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(tmp_path, 3)
     finally:
         end(process)
     out, err = watch.communicate(timeout=20)
@@ -174,13 +180,16 @@ def test_oom_killer(newest, tmp_path, group):
     program = evidence.write_program(tmp_path, GROW)
     # A pydebug build's own allocator fills a block before anybody has it.
     argv = ["env", "PYTHONMALLOC=pymalloc"] if newest.pydebug else []
-    argv += [corpses.TM, "run", "-n", "5", "--file", "oom.%p.tm", "--", newest.executable, str(program), "95", "0.01", "hog"]
+    argv += [corpses.TM, "run", "-n", "5", "--file", "oom.%p.tm", "--", newest.executable, str(program), "95", "0.03", "hog"]
     process = corpses.start(
         ["sh", "-c", 'echo $$ >"$0"/cgroup.procs && exec "$@"', str(group), *argv], tmp_path
     )
     try:
         corpses.wait_until_ready(process)
         watch = start_watch(tmp_path, "--cgroup", group, "--at", "60", "--keep", "2")
+        wait_for(tmp_path, 2)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
         process.wait(timeout=60)
         assert process.returncode == -signal.SIGKILL, process.communicate()
         time.sleep(0.3)
@@ -194,7 +203,7 @@ def test_oom_killer(newest, tmp_path, group):
         assert ask(path, "check").status in (0, 3), path
     # The file knows what killed it: a block that was never filled.
     (file,) = tmp_path.glob("*.tm")
-    stat = evidence.leaking_line(file, line=10)
+    stat = evidence.leaking_line(file, line=11)
     assert stat["size"] >= 1 << 30
     assert ask(file, "top", "--json").json()["total"]["size"] > (1 << 30) + (90 << 20)
     evidence.leaking_line(min(tmp_path.glob("*.table")), line=4)
