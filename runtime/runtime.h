@@ -98,7 +98,7 @@ struct tm_cached_frame {
     uint32_t proven; /* the lowest entry down to which an intact seal proves all links */
 };
 
-/* The outermost frame's entry.  That below is a sentinel; what its frame is where the cache was cut. */
+/* The outermost frame's entry is this one; below it is a sentinel, whose frame is the other where the cache was cut. */
 #define TM_CACHE_BOTTOM 4
 #define TM_STALE_FRAME ((void *)1)
 

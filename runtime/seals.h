@@ -113,7 +113,8 @@ static TM_ALWAYS_INLINE void tm_seal_newest(struct tm_thread *thread, struct tm_
     newest->stamp = TM_NO_STAMP;
     if (TM_LIKELY(tm_seals_allowed) && TM_LIKELY(tm_frame_mark(newest->frame))) {
         newest->stamp = TM_FRAME_MARK;
-        if (newest != &thread->cache[TM_CACHE_BOTTOM]) /* what is below is nobody's frame */
+        /* The same mark is the caller's seal; the outermost frame has none. */
+        if (newest != &thread->cache[TM_CACHE_BOTTOM])
             newest[-1].proven = newest->floor;
     }
 #elif defined(TM_FRAMES_CAN_BE_STAMPED)
