@@ -3,17 +3,21 @@
 
 Each measurement is a fresh process; the clock runs around the work alone, and the best of a few repeats inside the process
 counts.  The variants of a workload take turns, round after round, so that a machine that others use slows all of them
-alike; a variant's time is the median of its rounds.
+alike; a ratio is the median of those of its rounds.  Where the machine's speed changes from one second to the next, that
+is not enough: with --together the variants of a round share one processor, which the kernel gives to each for a few
+milliseconds at a time, and their mean processor times count.
 """
 import argparse
+import concurrent.futures
 import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 import workloads
@@ -25,6 +29,7 @@ TM = ["tm-1", "tm-5", "tm-25"]
 STOCK = ["stdlib-1", "stdlib-5", "stdlib-25"]
 MEMRAY = "memray"
 TIMEOUT = 120
+CLOCKS = {"wall": "wall clock", "cpu": "processor time", "shared": "processor time of variants that run together"}
 
 
 class Failed(Exception):
@@ -55,29 +60,32 @@ def command(python, workload, variant, clock):
     return [python] + line
 
 
-def cpu_of_children():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def measure(python, workload, variant, options):
     """Seconds, or for "memory" a list of two numbers."""
-    now = cpu_of_children if options.clock == "cpu" else time.perf_counter
-    begin = now()
-    try:
-        done = subprocess.run(command(python, workload, variant, options.clock), cwd=HERE,
-                              env=environment(variant, options.build), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise Failed("over %d s" % TIMEOUT)
-    seconds = now() - begin
-    if done.returncode:
-        raise Failed("status %d: %s" % (done.returncode, done.stderr.strip()[-200:]))
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        begin = time.perf_counter()
+        process = subprocess.Popen(command(python, workload, variant, options.clock), cwd=HERE,
+                                   env=environment(variant, options.build), stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=errors)
+        watch = threading.Timer(TIMEOUT, process.kill)
+        watch.start()
+        _, status, used = os.wait4(process.pid, 0)  # of its own children, too; others run beside it
+        seconds = time.perf_counter() - begin
+        late = not watch.is_alive()
+        watch.cancel()
+        process.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+        output.seek(0)
+        errors.seek(0)
+        if late:
+            raise Failed("over %d s" % TIMEOUT)
+        if process.returncode:
+            raise Failed("status %d: %s" % (process.returncode, errors.read().strip()[-200:]))
+        words = output.read().split()
     if workload == "test_json":
-        return seconds
+        return seconds if options.clock == "wall" else used.ru_utime + used.ru_stime
     if workload == "memory":
-        return [int(word) for word in done.stdout.split()]
-    return float(done.stdout.split()[-1])
+        return [int(word) for word in words]
+    return float(words[-1])
 
 
 class Bench:
@@ -100,12 +108,15 @@ class Bench:
 
     def run(self, workload_names, variants, rounds, stock_rounds):
         for workload in workload_names:
+            slow = [variant for variant in variants if variant in STOCK + [MEMRAY]]
+            # test_json is a program of CPython's, which does not stop tracing.
+            quick = [variant for variant in variants
+                     if variant not in slow and (workload, variant) != ("test_json", "hooks")]
             for number in range(rounds):
-                for variant in variants:
-                    if workload == "test_json" and variant == "hooks":
-                        continue  # a program of CPython's, which does not stop tracing
-                    if number < stock_rounds or variant not in STOCK + [MEMRAY]:
-                        self.sample(workload, variant)
+                with concurrent.futures.ThreadPoolExecutor(len(quick) if self.options.together else 1) as at_once:
+                    list(at_once.map(lambda variant: self.sample(workload, variant), quick))
+                for variant in slow if number < stock_rounds else []:
+                    self.sample(workload, variant)
             if workload != "memory":
                 print("    %s %s" % (workload, self.describe(workload, variants)), file=sys.stderr, flush=True)
 
@@ -114,8 +125,10 @@ class Bench:
         return statistics.median(found) if found and not isinstance(found, str) else None
 
     def ratio(self, workload, variant):
-        base, value = self.median(workload, "untraced"), self.median(workload, variant)
-        return value / base if base and value else None
+        base, value = (self.samples.get(workload, {}).get(name) for name in ("untraced", variant))
+        if not base or not value or isinstance(base, str) or isinstance(value, str):
+            return None
+        return statistics.median(seconds / of_base for seconds, of_base in zip(value, base))
 
     def describe(self, workload, variants):
         return " ".join("%s=%s" % (variant, number(self.ratio(workload, variant))) for variant in variants)
@@ -246,6 +259,8 @@ def main():
     parser.add_argument("--no-stdlib", action="store_true", help="leave tracemalloc out")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
                         help="cpu: processor time, for a machine that is busy (default wall)")
+    parser.add_argument("--together", action="store_true",
+                        help="the variants at the same time on one processor, and its time: for a machine whose speed changes")
     parser.add_argument("--quick", action="store_true", help="one round, without tracemalloc")
     parser.add_argument("--only", help="names of workloads, or kernels, depth, memory, programs; comma-separated")
     parser.add_argument("--json", help="write all samples to this file")
@@ -254,9 +269,12 @@ def main():
     if options.quick:
         options.rounds, options.no_stdlib = 1, True
     options.build = os.path.abspath(options.build)
+    if options.together:
+        options.clock = "shared"
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-    print("%s, %d cores, Linux %s; %s clock; ratios to untraced, median of %d rounds (tracemalloc: %d)\n" % (
-        processor(), os.cpu_count(), platform.release(), options.clock, options.rounds,
+    print("%s, %d cores, Linux %s; %s; ratios to untraced, median of %d rounds (tracemalloc: %d)\n" % (
+        processor(), os.cpu_count(), platform.release(), CLOCKS[options.clock], options.rounds,
         min(options.rounds, options.stdlib_rounds)))
     results = [report(python, options) for python in options.pythons]
     if options.json:

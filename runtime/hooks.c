@@ -340,6 +340,7 @@ static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domai
     if (TM_UNLIKELY(!slot) || TM_UNLIKELY(!tm_is_zero_before_writing(slot)))
         return record_slowly(thread, domain, origin, block, size);
     __atomic_store_n(slot, (uint64_t)origin << TM_SLOT_STACK_SHIFT | size, __ATOMIC_RELEASE);
+    tm_map_expect_above(slot);
     uint64_t crossed = add_plainly(origin, (int64_t)size, TM_COUNT_STEP);
     if (TM_UNLIKELY(crossed))
         return limit_crossed(thread, block, crossed);
@@ -496,6 +497,7 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
         uint64_t value = TM_LIKELY(slot != NULL) ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
         if (TM_LIKELY(is_ordinary(value))) {
             __atomic_store_n(slot, 0, __ATOMIC_RELEASE);
+            tm_map_expect_beside(slot);
             add_plainly(tm_slot_stack(value), -(int64_t)(value & TM_SLOT_SIZE_MASK), -TM_COUNT_STEP);
         } else if (value || (!slot && block)) {
             return free_slowly(domain, block);
