@@ -508,6 +508,7 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
     below->free(below->ctx, block);
 }
 
+/* realloc() only chooses: inlined into it, the rest would have it save registers for a malloc(), too. */
 #define HOOKS_OF(domain, prefix)                                                                                       \
     static void *prefix##_malloc(void *ctx, size_t size)                                                               \
     {                                                                                                                  \
@@ -519,9 +520,13 @@ static TM_ALWAYS_INLINE void hook_free(enum domain domain, void *block)
         (void)ctx;                                                                                                     \
         return hook_calloc(domain, count, size);                                                                       \
     }                                                                                                                  \
+    static TM_NOINLINE void *prefix##_realloc_block(void *block, size_t size)                                          \
+    {                                                                                                                  \
+        return hook_realloc(domain, block, size);                                                                      \
+    }                                                                                                                  \
     static void *prefix##_realloc(void *ctx, void *block, size_t size)                                                 \
     {                                                                                                                  \
-        return block ? hook_realloc(domain, block, size) : prefix##_malloc(ctx, size);                                 \
+        return block ? prefix##_realloc_block(block, size) : prefix##_malloc(ctx, size);                               \
     }                                                                                                                  \
     static void prefix##_free(void *ctx, void *block)                                                                  \
     {                                                                                                                  \
