@@ -351,7 +351,8 @@ static TM_ALWAYS_INLINE void *record(struct tm_thread *thread, enum domain domai
 /* ---- the hooks ---------------------------------------------------------------------------------------------------------------- */
 
 /* Begins the common case of a hook: gives the stack, which is looked up before the allocator is called, so that afterwards
- * nothing needs a call.  TM_STACK_NONE: it is not the common case, and nothing has begun. */
+ * nothing needs a call.  TM_STACK_NONE: it is not the common case, and nothing has begun.  After stop() it never is: then
+ * hooks forward at once. */
 static TM_ALWAYS_INLINE uint32_t begin_common_case(enum domain domain, struct tm_thread *thread)
 {
     if (!has_common_case(domain) || TM_UNLIKELY(thread->busy))
@@ -382,7 +383,7 @@ static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
         return below->malloc(below->ctx, at_least_a_granule(size));
     uint32_t stack = TM_LIKELY(size <= COMMON_SIZE) ? begin_common_case(domain, thread) : TM_STACK_NONE;
     if (TM_UNLIKELY(!stack))
-        return malloc_slowly(domain, size);
+        return tm_is_tracing() ? malloc_slowly(domain, size) : below->malloc(below->ctx, at_least_a_granule(size));
     return record(thread, domain, stack, below->malloc(below->ctx, at_least_a_granule(size)), size);
 }
 
@@ -408,7 +409,7 @@ static TM_ALWAYS_INLINE void *hook_calloc(enum domain domain, size_t count, size
     struct tm_thread *thread = tm_self;
     uint32_t stack = begin_common_case(domain, thread);
     if (TM_UNLIKELY(!stack))
-        return calloc_slowly(domain, count, asked, size);
+        return tm_is_tracing() ? calloc_slowly(domain, count, asked, size) : below->calloc(below->ctx, count, asked);
     void *block = below->calloc(below->ctx, count, asked);
     return record(thread, domain, stack, block, count * size);
 }
@@ -455,7 +456,8 @@ static TM_ALWAYS_INLINE void *hook_realloc(enum domain domain, void *block, size
     struct tm_thread *thread = tm_self;
     uint32_t stack = begin_common_case(domain, thread);
     if (TM_UNLIKELY(!stack))
-        return realloc_slowly(domain, block, size);
+        return tm_is_tracing() ? realloc_slowly(domain, block, size)
+                               : below->realloc(below->ctx, block, at_least_a_granule(size));
     uint64_t *slot = tm_map_known_slot((uintptr_t)block);
     uint64_t old = TM_LIKELY(slot != NULL) ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
     if (TM_UNLIKELY(!is_ordinary(old))) {
