@@ -112,23 +112,28 @@ class Bench:
             # test_json is a program of CPython's, which does not stop tracing.
             quick = [variant for variant in variants
                      if variant not in slow and (workload, variant) != ("test_json", "hooks")]
+            together = self.options.clock == "shared"
             for number in range(rounds):
-                with concurrent.futures.ThreadPoolExecutor(len(quick) if self.options.together else 1) as at_once:
+                with concurrent.futures.ThreadPoolExecutor(len(quick) if together else 1) as at_once:
                     list(at_once.map(lambda variant: self.sample(workload, variant), quick))
                 for variant in slow if number < stock_rounds else []:
                     self.sample(workload, variant)
             if workload != "memory":
                 print("    %s %s" % (workload, self.describe(workload, variants)), file=sys.stderr, flush=True)
 
+    def seconds(self, workload, variant):
+        """Of each round; none where it was not measured, or failed."""
+        found = self.samples.get(workload, {}).get(variant, [])
+        return [] if isinstance(found, str) else found
+
     def median(self, workload, variant):
-        found = self.samples.get(workload, {}).get(variant)
-        return statistics.median(found) if found and not isinstance(found, str) else None
+        seconds = self.seconds(workload, variant)
+        return statistics.median(seconds) if seconds else None
 
     def ratio(self, workload, variant):
-        base, value = (self.samples.get(workload, {}).get(name) for name in ("untraced", variant))
-        if not base or not value or isinstance(base, str) or isinstance(value, str):
-            return None
-        return statistics.median(seconds / of_base for seconds, of_base in zip(value, base))
+        ratios = [seconds / base for seconds, base in
+                  zip(self.seconds(workload, variant), self.seconds(workload, "untraced"))]
+        return statistics.median(ratios) if ratios else None
 
     def describe(self, workload, variants):
         return " ".join("%s=%s" % (variant, number(self.ratio(workload, variant))) for variant in variants)
@@ -259,7 +264,7 @@ def main():
     parser.add_argument("--no-stdlib", action="store_true", help="leave tracemalloc out")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
                         help="cpu: processor time, for a machine that is busy (default wall)")
-    parser.add_argument("--together", action="store_true",
+    parser.add_argument("--together", dest="clock", action="store_const", const="shared",
                         help="the variants at the same time on one processor, and its time: for a machine whose speed changes")
     parser.add_argument("--quick", action="store_true", help="one round, without tracemalloc")
     parser.add_argument("--only", help="names of workloads, or kernels, depth, memory, programs; comma-separated")
@@ -269,8 +274,7 @@ def main():
     if options.quick:
         options.rounds, options.no_stdlib = 1, True
     options.build = os.path.abspath(options.build)
-    if options.together:
-        options.clock = "shared"
+    if options.clock == "shared":
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
     print("%s, %d cores, Linux %s; %s; ratios to untraced, median of %d rounds (tracemalloc: %d)\n" % (
