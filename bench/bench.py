@@ -29,6 +29,8 @@ TM = ["tm-1", "tm-5", "tm-25"]
 STOCK = ["stdlib-1", "stdlib-5", "stdlib-25"]
 MEMRAY = "memray"
 TIMEOUT = 120
+# What tm (runtime/preload.c) and the loader say where a program goes on without tm, as fast as untraced.
+NOT_TRACED = ("not traced", "cannot be preloaded")
 CLOCKS = {"wall": "wall clock", "cpu": "processor time", "shared": "processor time of variants that run together"}
 
 
@@ -76,11 +78,13 @@ def measure(python, workload, variant, options):
         process.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
         output.seek(0)
         errors.seek(0)
-        if late:
-            raise Failed("over %d s" % TIMEOUT)
-        if process.returncode:
-            raise Failed("status %d: %s" % (process.returncode, errors.read().strip()[-200:]))
-        words = output.read().split()
+        words, said = output.read().split(), errors.read().strip()
+    if late:
+        raise Failed("over %d s" % TIMEOUT)
+    if process.returncode:
+        raise Failed("status %d: %s" % (process.returncode, said[-200:]))
+    if any(sign in said for sign in NOT_TRACED):
+        raise Failed(said[-200:])
     if workload == "test_json":
         return seconds if options.clock == "wall" else used.ru_utime + used.ru_stime
     if workload == "memory":
