@@ -36,6 +36,19 @@ static TM_ALWAYS_INLINE struct tm_totals *totals_of(uint32_t shard, uint32_t sta
     return &totals[stack & ((1u << TM_STACK_CHUNK_SHIFT) - 1)];
 }
 
+/* The same of the first shard, in fewer steps: by chunk, where stack 0 would have its totals if all were in one. */
+static uintptr_t plain_totals[TM_MAX_STACKS >> TM_STACK_CHUNK_SHIFT];
+
+void tm_totals_know(uint32_t first, const struct tm_totals *totals)
+{
+    plain_totals[first >> TM_STACK_CHUNK_SHIFT] = (uintptr_t)totals - first * sizeof(*totals);
+}
+
+static TM_ALWAYS_INLINE struct tm_totals *plain_totals_of(uint32_t stack)
+{
+    return (struct tm_totals *)(plain_totals[stack >> TM_STACK_CHUNK_SHIFT] + stack * sizeof(struct tm_totals));
+}
+
 static int64_t live_bytes(void)
 {
     int64_t live = 0;
@@ -67,7 +80,7 @@ static TM_NOINLINE void add_atomically(uint32_t shard, uint32_t stack, int64_t b
  * or above the limit, otherwise 0. */
 static TM_ALWAYS_INLINE uint64_t add_plainly(uint32_t stack, int64_t bytes, int64_t blocks)
 {
-    struct tm_totals *totals = totals_of(TM_SHARD_GIL, stack);
+    struct tm_totals *totals = plain_totals_of(stack);
     struct tm_state *state = tm_runtime.state;
     struct tm_shard *own = &state->shards[TM_SHARD_GIL];
     int64_t live = own->live_bytes + bytes;
@@ -109,29 +122,28 @@ void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks)
 
 /* ---- who is calling ---------------------------------------------------------------------------------------------------------- */
 
-/* A thread that does not hold the GIL: its frames may be walked all the same, for only the thread itself moves them, but
- * not after finalization has freed its state.  PyGILState_GetThisThreadState reads a thread-specific value, no more. */
-static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
-{
-    const PyThreadState *tstate = PyGILState_GetThisThreadState();
-#if PY_VERSION_HEX >= 0x030D0000
-    bool only_attached = Py_IsFinalizing();
-#else
-    bool only_attached = _Py_IsFinalizing();
-#endif
-    if (!tstate || (only_attached && tstate != tm_tstate_attached()))
-        return TM_STACK_UNKNOWN;
-    uint32_t stack = tm_stack_of(thread, tstate);
-#ifdef TM_COPIES_OF_BYTECODE
-    if (!stack) /* the kernel would not tell (seccomp) */
-        return TM_STACK_UNKNOWN;
-#endif
-    return stack;
-}
-
 static TM_ALWAYS_INLINE bool many_gils(void)
 {
     return tm_epoch() & TM_MANY_GILS;
+}
+
+#if PY_VERSION_HEX >= 0x030C0000 && !defined(Py_GIL_DISABLED)
+/* PEP 684: an interpreter may have a GIL of its own.  NULL: not asked for yet. */
+static PyInterpreterState *main_interpreter;
+#endif
+
+/* False, too: not known. */
+static TM_ALWAYS_INLINE bool is_of_main_interpreter(const PyThreadState *tstate)
+{
+#ifdef Py_GIL_DISABLED
+    (void)tstate;
+    return false;
+#elif PY_VERSION_HEX >= 0x030C0000
+    return TM_LIKELY(tstate->interp == __atomic_load_n(&main_interpreter, __ATOMIC_RELAXED));
+#else
+    (void)tstate;
+    return true;
+#endif
 }
 
 /* Does a holder of this thread state own the first shard? */
@@ -141,11 +153,9 @@ static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
     (void)tstate;
     return false;
 #elif PY_VERSION_HEX >= 0x030C0000
-    /* PEP 684: an interpreter may have a GIL of its own. */
-    static PyInterpreterState *main_interpreter;
-    PyInterpreterState *main = __atomic_load_n(&main_interpreter, __ATOMIC_RELAXED);
-    if (TM_LIKELY(tstate && tstate->interp == main))
+    if (TM_LIKELY(tstate && is_of_main_interpreter(tstate)))
         return true;
+    PyInterpreterState *main = __atomic_load_n(&main_interpreter, __ATOMIC_RELAXED);
     if (!main) {
         main = PyInterpreterState_Main();
         __atomic_store_n(&main_interpreter, main, __ATOMIC_RELAXED);
@@ -160,13 +170,55 @@ static TM_ALWAYS_INLINE bool owns_first_shard(const PyThreadState *tstate)
 #endif
 }
 
-/* The same for the hooks' common case: the stack of a caller who owns the first shard.  TM_STACK_NONE: ask origin_of(). */
+/* The stack of any caller.  The common case trusts stamps (common_stack), so only frames of the main interpreter keep theirs. */
+static TM_ALWAYS_INLINE uint32_t any_stack(struct tm_thread *thread, const PyThreadState *tstate)
+{
+    uint32_t stack = tm_stack_of(thread, tstate);
+    if (TM_UNLIKELY(!is_of_main_interpreter(tstate)) && stack)
+        thread->newest->stamp = TM_NO_STAMP;
+    return stack;
+}
+
+/* A thread that does not hold the GIL: its frames may be walked all the same, for only the thread itself moves them, but
+ * not after finalization has freed its state.  PyGILState_GetThisThreadState reads a thread-specific value, no more. */
+static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
+{
+    const PyThreadState *tstate = PyGILState_GetThisThreadState();
+#if PY_VERSION_HEX >= 0x030D0000
+    bool only_attached = Py_IsFinalizing();
+#else
+    bool only_attached = _Py_IsFinalizing();
+#endif
+    if (!tstate || (only_attached && tstate != tm_tstate_attached()))
+        return TM_STACK_UNKNOWN;
+    uint32_t stack = any_stack(thread, tstate);
+#ifdef TM_COPIES_OF_BYTECODE
+    if (!stack) /* the kernel would not tell (seccomp) */
+        return TM_STACK_UNKNOWN;
+#endif
+    return stack;
+}
+
+/* The same for the hooks' common case: the stack of a caller who owns the first shard.  TM_STACK_NONE: ask origin_of().
+ * An intact stamp tells who calls, too. */
 static TM_ALWAYS_INLINE uint32_t common_stack(struct tm_thread *thread)
 {
     const PyThreadState *tstate = __atomic_load_n((PyThreadState *const *)thread->tstate_place, __ATOMIC_RELAXED);
-    if (TM_UNLIKELY(thread->epoch != tm_epoch()) || TM_UNLIKELY(!tstate) || TM_UNLIKELY(!owns_first_shard(tstate)))
+    uint64_t epoch = tm_epoch();
+    if (TM_UNLIKELY(thread->epoch != epoch) || TM_UNLIKELY(!tstate))
         return TM_STACK_NONE;
-    uint32_t stack = tm_stack_cached(thread, tstate);
+#ifndef TM_FRAMES_CAN_BE_STAMPED
+    if (TM_UNLIKELY(!is_of_main_interpreter(tstate)))
+        return TM_STACK_NONE;
+#endif
+    tm_frame *newest = tm_frame_newest(tstate);
+    uint32_t stack;
+    if (TM_LIKELY(tm_stack_is_proven(thread, tstate, newest)))
+        stack = tm_stack_proven(thread, newest);
+    else if (TM_LIKELY(is_of_main_interpreter(tstate)))
+        stack = tm_stack_changed(thread, tstate, newest);
+    else
+        return TM_STACK_NONE;
     if (stack >= TM_MAX_STACKS)
         __builtin_unreachable();
     return stack;
@@ -184,7 +236,7 @@ static TM_ALWAYS_INLINE uint32_t origin_of(struct tm_thread *thread, enum domain
     if (domain == RAW)
         return SHARED | detached_stack(thread);
     const PyThreadState *tstate = tm_tstate_current(thread);
-    uint32_t stack = TM_LIKELY(tstate != NULL) ? tm_stack_of(thread, tstate) : TM_STACK_UNKNOWN;
+    uint32_t stack = TM_LIKELY(tstate != NULL) ? any_stack(thread, tstate) : TM_STACK_UNKNOWN;
     return TM_LIKELY(owns_first_shard(tstate)) ? stack : SHARED | stack;
 }
 
@@ -381,10 +433,14 @@ static TM_ALWAYS_INLINE void *hook_malloc(enum domain domain, size_t size)
     /* What an outer hook asked for: pymalloc gets its big blocks from the raw domain. */
     if (!has_common_case(domain) && thread->busy && thread != &tm_nobody)
         return below->malloc(below->ctx, at_least_a_granule(size));
-    uint32_t stack = TM_LIKELY(size <= COMMON_SIZE) ? begin_common_case(domain, thread) : TM_STACK_NONE;
+    /* No object is smaller than a granule: so that need not be asked twice. */
+    const size_t least = domain == OBJ ? at_least_a_granule(0) : 0;
+    bool common = TM_LIKELY(size - least <= COMMON_SIZE - least);
+    uint32_t stack = common ? begin_common_case(domain, thread) : TM_STACK_NONE;
     if (TM_UNLIKELY(!stack))
         return tm_is_tracing() ? malloc_slowly(domain, size) : below->malloc(below->ctx, at_least_a_granule(size));
-    return record(thread, domain, stack, below->malloc(below->ctx, at_least_a_granule(size)), size);
+    size_t asked = least ? size : at_least_a_granule(size);
+    return record(thread, domain, stack, below->malloc(below->ctx, asked), size);
 }
 
 static TM_NOINLINE void *calloc_slowly(enum domain domain, size_t count, size_t asked, size_t size)

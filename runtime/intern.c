@@ -125,9 +125,13 @@ static bool reserve_totals_and_path(uint64_t stack)
     struct tm_state *state = tm_runtime.state;
     if (stack >= TM_MAX_STACKS)
         return false;
-    for (int shard = 0; shard < TM_SHARDS; shard++)
-        if (!tm_table_reserve(&state->shards[shard].totals, stack))
+    for (int shard = 0; shard < TM_SHARDS; shard++) {
+        const struct tm_totals *totals = tm_table_reserve(&state->shards[shard].totals, stack);
+        if (!totals)
             return false;
+        if (shard == TM_SHARD_GIL)
+            tm_totals_know((uint32_t)stack, totals);
+    }
     struct path **chunk = &paths[stack >> TM_STACK_CHUNK_SHIFT];
     if (!*chunk)
         *chunk = tm_arena_private(sizeof(struct path) << TM_STACK_CHUNK_SHIFT);

@@ -116,6 +116,7 @@ struct tm_recent_stack {
     uint32_t stack;
 };
 
+#define TM_LOCATION_BITS 10
 #define TM_RECENT_BITS 9
 #define TM_FOLLOWER_BITS 16          /* 1 MiB, of which is touched what is used */
 #define TM_THREADS_WITH_FOLLOWERS 16 /* so programs of many threads do not pay for each of them */
@@ -141,7 +142,7 @@ struct tm_thread {
     struct tm_thread *next; /* all threads ever, for quiescing */
     struct tm_thread *next_free;
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
-    struct tm_recent_location locations[1 << TM_RECENT_BITS];
+    struct tm_recent_location locations[1 << TM_LOCATION_BITS];
     struct tm_recent_stack stacks[1 << TM_RECENT_BITS];
     uint32_t last_found; /* the last stack that was not among those */
     struct tm_recent_stack
@@ -323,6 +324,8 @@ void tm_hooks_install(void);
 bool tm_hooks_installed(void);
 /* The calling thread's stack, for a block that no hook saw; needs no GIL. */
 uint32_t tm_current_stack(void);
+/* There are totals of the first shard for another chunk of stacks; these are of the first of them. */
+void tm_totals_know(uint32_t first, const struct tm_totals *totals);
 void tm_totals_add_shared(uint32_t stack, int64_t bytes, int64_t blocks);
 
 /* ---- control.c ---------------------------------------------------------------------------------------------------------- */

@@ -51,9 +51,10 @@ static TM_ALWAYS_INLINE void extend(uint64_t *path, uint32_t *check, uint32_t lo
     *check = shown ? check_on(*check, location) : *check;
 }
 
+/* By bits that are in the right place already: an entry has 16 bytes. */
 static TM_ALWAYS_INLINE struct tm_recent_stack *recent_stack(struct tm_thread *thread, uint64_t path)
 {
-    return &thread->stacks[path >> (64 - TM_RECENT_BITS)];
+    return &thread->stacks[(path >> 4) % (1u << TM_RECENT_BITS)];
 }
 
 /* The location that a frame which tracebacks show stands at; 0: no memory. */
@@ -338,10 +339,20 @@ static TM_ALWAYS_INLINE uint32_t settle(struct tm_thread *thread, struct tm_cach
 
 static uint32_t verify_and_rebuild(struct tm_thread *thread, struct tm_cached_frame *base, uint32_t pending);
 
+/* The stack of a thread whose newest frame is one that tracebacks do not show: from 3.11 on a generator or coroutine is made by
+ * one that lives for this one allocation.  So the next one is asked for, which stays. */
+static TM_NOINLINE uint32_t stack_below(struct tm_thread *thread, tm_frame *hidden)
+{
+    tm_frame *newest = tm_frame_older(hidden);
+    return TM_LIKELY(newest != NULL) ? tm_stack_verify(thread, newest) : TM_STACK_UNKNOWN;
+}
+
 /* Entries changed..base are placed anew, pending frames (newest first) go on top of them. */
 static TM_NOINLINE uint32_t rebuild_slowly(struct tm_thread *thread, struct tm_cached_frame *changed,
                                            struct tm_cached_frame *base, uint32_t pending)
 {
+    if (!pending && !tm_frame_code(base->frame))
+        return stack_below(thread, base->frame);
     struct tm_cached_frame *entry = changed;
     uint32_t floor = base->floor;
     bool placed = true;
@@ -427,11 +438,8 @@ static TM_NOINLINE uint32_t verify_and_rebuild(struct tm_thread *thread, struct 
 static TM_NOINLINE uint32_t verify_called(struct tm_thread *thread, tm_frame *newest)
 {
     struct tm_cached_frame *entry = thread->newest;
-    /* From 3.11 on a generator or coroutine is made by a frame that lives for this one allocation. */
-    if (!tm_frame_code(newest)) {
-        newest = tm_frame_older(newest);
-        return newest ? tm_stack_verify(thread, newest) : TM_STACK_UNKNOWN;
-    }
+    if (!tm_frame_code(newest))
+        return stack_below(thread, newest);
     tm_frame *frame = newest;
     uint32_t pending = 0;
     while (entry->frame != frame) {

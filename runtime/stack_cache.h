@@ -35,21 +35,36 @@ uint32_t tm_stack_resolve(struct tm_thread *thread, tm_frame *newest);
 /* The same while nothing counts that was proven, and nothing may be left that proves anything. */
 uint32_t tm_stack_without_seals(struct tm_thread *thread, tm_frame *newest);
 
+/* Instructions lie side by side, at even addresses: so those of a function have places of their own, which a hash would not
+ * promise. */
 static TM_ALWAYS_INLINE struct tm_recent_location *tm_recent_location(struct tm_thread *thread, uintptr_t instruction)
 {
-    return &thread->locations[tm_spread((uint32_t)instruction, TM_RECENT_BITS)];
+    return &thread->locations[(instruction >> 1) % (1u << TM_LOCATION_BITS)];
 }
 
-/* The stack of the calling thread, whose cache is up to date. */
-static TM_ALWAYS_INLINE uint32_t tm_stack_cached(struct tm_thread *thread, const PyThreadState *tstate)
+/*
+ * The stack of the calling thread, whose cache is up to date, in two halves.  Is the newest frame still the one of the last
+ * call, and everything below it as it was?
+ */
+static TM_ALWAYS_INLINE bool tm_stack_is_proven(struct tm_thread *thread, const PyThreadState *tstate, tm_frame *newest)
 {
-    tm_frame *newest = tm_frame_newest(tstate);
     const struct tm_cached_frame *entry = thread->newest; /* with one frame the sentinel, which is nobody's */
-    if (TM_LIKELY(entry->frame == newest) && TM_LIKELY(tm_newest_is_proven(thread, tstate, entry))) {
-        if (TM_LIKELY(entry->instruction == tm_frame_instruction(newest)) && TM_LIKELY(entry->stack))
-            return entry->stack;
-        return tm_stack_move(thread);
-    }
+    return TM_LIKELY(entry->frame == newest) && TM_LIKELY(tm_newest_is_proven(thread, tstate, entry));
+}
+
+/* Then the stack is this one. */
+static TM_ALWAYS_INLINE uint32_t tm_stack_proven(struct tm_thread *thread, tm_frame *newest)
+{
+    const struct tm_cached_frame *entry = thread->newest;
+    if (TM_LIKELY(entry->instruction == tm_frame_instruction(newest)) && TM_LIKELY(entry->stack))
+        return entry->stack;
+    return tm_stack_move(thread);
+}
+
+/* Otherwise it is this one. */
+static TM_ALWAYS_INLINE uint32_t tm_stack_changed(struct tm_thread *thread, const PyThreadState *tstate,
+                                                  tm_frame *newest)
+{
     if (TM_UNLIKELY(!newest))
         return TM_STACK_UNKNOWN; /* no Python code runs */
     if (TM_UNLIKELY(!tm_seals_hold(tstate)))
@@ -65,10 +80,12 @@ static TM_ALWAYS_INLINE uint32_t tm_stack_cached(struct tm_thread *thread, const
 /* The stack of the calling thread. */
 static TM_ALWAYS_INLINE uint32_t tm_stack_of(struct tm_thread *thread, const PyThreadState *tstate)
 {
-    if (TM_LIKELY(thread->epoch == tm_epoch()))
-        return tm_stack_cached(thread, tstate);
     tm_frame *newest = tm_frame_newest(tstate);
-    return tm_seals_hold(tstate) ? tm_stack_resolve(thread, newest) : tm_stack_without_seals(thread, newest);
+    if (TM_UNLIKELY(thread->epoch != tm_epoch()))
+        return tm_seals_hold(tstate) ? tm_stack_resolve(thread, newest) : tm_stack_without_seals(thread, newest);
+    if (TM_LIKELY(tm_stack_is_proven(thread, tstate, newest)))
+        return tm_stack_proven(thread, newest);
+    return tm_stack_changed(thread, tstate, newest);
 }
 
 #endif
