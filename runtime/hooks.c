@@ -200,7 +200,7 @@ static TM_NOINLINE uint32_t detached_stack(struct tm_thread *thread)
 }
 
 /* The same for the hooks' common case: the stack of a caller who owns the first shard.  TM_STACK_NONE: ask origin_of().
- * An intact stamp tells who calls, too. */
+ * An intact stamp tells who calls, too: any_stack() takes those of others away. */
 static TM_ALWAYS_INLINE uint32_t common_stack(struct tm_thread *thread)
 {
     const PyThreadState *tstate = __atomic_load_n((PyThreadState *const *)thread->tstate_place, __ATOMIC_RELAXED);

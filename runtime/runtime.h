@@ -116,8 +116,8 @@ struct tm_recent_stack {
     uint32_t stack;
 };
 
-#define TM_LOCATION_BITS 10
-#define TM_RECENT_BITS 9
+#define TM_RECENT_LOCATION_BITS 10
+#define TM_RECENT_STACK_BITS 9
 #define TM_FOLLOWER_BITS 16          /* 1 MiB, of which is touched what is used */
 #define TM_THREADS_WITH_FOLLOWERS 16 /* so programs of many threads do not pay for each of them */
 #define TM_HINTS 256
@@ -142,8 +142,8 @@ struct tm_thread {
     struct tm_thread *next; /* all threads ever, for quiescing */
     struct tm_thread *next_free;
     uint32_t hint[TM_HINTS]; /* hash of a frame's address -> entry */
-    struct tm_recent_location locations[1 << TM_LOCATION_BITS];
-    struct tm_recent_stack stacks[1 << TM_RECENT_BITS];
+    struct tm_recent_location locations[1 << TM_RECENT_LOCATION_BITS];
+    struct tm_recent_stack stacks[1 << TM_RECENT_STACK_BITS];
     uint32_t last_found; /* the last stack that was not among those */
     struct tm_recent_stack
         *followers; /* [1 << TM_FOLLOWER_BITS] by its number: which came next, the last time; or NULL */

@@ -54,7 +54,7 @@ static TM_ALWAYS_INLINE void extend(uint64_t *path, uint32_t *check, uint32_t lo
 /* By bits that are in the right place already: an entry has 16 bytes. */
 static TM_ALWAYS_INLINE struct tm_recent_stack *recent_stack(struct tm_thread *thread, uint64_t path)
 {
-    return &thread->stacks[(path >> 4) % (1u << TM_RECENT_BITS)];
+    return &thread->stacks[(path >> 4) % (1u << TM_RECENT_STACK_BITS)];
 }
 
 /* The location that a frame which tracebacks show stands at; 0: no memory. */

@@ -39,7 +39,7 @@ uint32_t tm_stack_without_seals(struct tm_thread *thread, tm_frame *newest);
  * promise. */
 static TM_ALWAYS_INLINE struct tm_recent_location *tm_recent_location(struct tm_thread *thread, uintptr_t instruction)
 {
-    return &thread->locations[(instruction >> 1) % (1u << TM_LOCATION_BITS)];
+    return &thread->locations[(instruction >> 1) % (1u << TM_RECENT_LOCATION_BITS)];
 }
 
 /*
